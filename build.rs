@@ -1,0 +1,3 @@
+//! Compiles the rule files.
+
+fn main() {}

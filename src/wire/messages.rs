@@ -1,0 +1,285 @@
+//! What clients, hub and pods say to each other. Wire types only: no core struct travels.
+//!
+//! A wrapper's connection carries one job. A pod's connection carries many, told apart by id.
+
+use crate::job::{Digest, Ending, Job, Need, Surroundings, Usage, Wrote};
+use crate::paths::{Bytes, Roots};
+use serde::{Deserialize, Serialize};
+
+/// The hub's number for a job, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobNumber(pub u64);
+
+/// A point in the hub's real time, as file times have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Since the epoch.
+    pub seconds: i64,
+    /// Below a second.
+    pub nanoseconds: u32,
+}
+
+/// One build: the Ninja, make or shell that started the wrappers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClientKey {
+    /// Its process id.
+    pub pid: u32,
+    /// Its start time in clock ticks since boot, since process ids are used again.
+    pub started: u64,
+}
+
+/// A client to the hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromClient {
+    /// Run this on a pod. Answered by one [`ToClient::Placed`] or more, data, one last answer.
+    Submit(Box<Submit>),
+    /// The wrapper runs the command itself; for the counters only, not answered.
+    RanLocally {
+        /// Which build.
+        client: ClientKey,
+        /// The rule's name, or the program's where no rule covers it.
+        tool: String,
+        /// Why, in a few words that are alike for alike cases.
+        why: String,
+    },
+    /// Show the state. Answered by [`ToClient::Status`].
+    Status,
+}
+
+/// A job for any pod that fits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// Which build.
+    pub client: ClientKey,
+    /// What a pod must have. The hub fills in the identity.
+    pub need: Need,
+    /// The program on the hub, from a search along PATH; none where the hub lacks it.
+    pub program_path: Option<Bytes>,
+    /// How often this job was already given back by a lost hub or pod.
+    pub tries: u32,
+    /// An encoded [`Task`]; the hub passes it on without reading it.
+    #[serde(with = "serde_bytes")]
+    pub task: Vec<u8>,
+}
+
+/// What the pod needs to run a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The command line.
+    pub job: Job,
+    /// The wrapper's process.
+    pub surroundings: Surroundings,
+}
+
+/// The hub to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToClient {
+    /// Sent first, unasked.
+    Welcome {
+        /// The directories that pods may see.
+        roots: Roots,
+    },
+    /// The job was handed to a pod. What an earlier pod sent of it is void.
+    Placed {
+        /// The pod's name.
+        pod: String,
+        /// When the job's state of the files was fixed; its outputs carry this time.
+        stamp: Stamp,
+    },
+    /// Content of this output follows in data frames, on channel `OUTPUTS + index`.
+    Output {
+        /// Counted from 0.
+        index: u32,
+        /// Where and what.
+        wrote: Wrote,
+    },
+    /// The last answer: the tool ran to its end.
+    Finished(Finished),
+    /// The last answer: run it yourself.
+    RunLocally {
+        /// Why.
+        why: String,
+    },
+    /// The last answer: it cannot be run anywhere.
+    Refused {
+        /// Why, and what could be done.
+        why: String,
+    },
+    /// The answer to [`FromClient::Status`].
+    Status(Box<Status>),
+}
+
+/// A tool ran to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// How.
+    pub ending: Ending,
+    /// Digests of the outputs that are files, by index.
+    pub digests: Vec<(u32, Digest)>,
+    /// What it took.
+    pub usage: Usage,
+}
+
+/// The hub to a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToPod {
+    /// Sent first: whose pod it is now.
+    Configure {
+        /// The directories that this hub's jobs may see, as they stand on the hub.
+        roots: Roots,
+        /// Whether this pod is the hub's own machine and shares its slots with local runs.
+        own: bool,
+    },
+    /// Run this.
+    Start {
+        /// The job.
+        job: JobNumber,
+        /// The offered tool's index in the pod's last [`FromPod::Offer`].
+        tool: u32,
+        /// An encoded [`Task`].
+        #[serde(with = "serde_bytes")]
+        task: Vec<u8>,
+    },
+    /// End it at once; answered by [`FromPod::Cancelled`] unless its end is already on the way.
+    Cancel {
+        /// The job.
+        job: JobNumber,
+    },
+    /// Are you there? Answered by [`FromPod::Pong`].
+    Ping,
+}
+
+/// A pod to the hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromPod {
+    /// Sent first, and whenever it changes.
+    Offer(Offer),
+    /// Content of this output follows in data frames.
+    Output {
+        /// The job.
+        job: JobNumber,
+        /// Counted from 0.
+        index: u32,
+        /// Where and what.
+        wrote: Wrote,
+    },
+    /// The tool ran to its end.
+    Finished {
+        /// The job.
+        job: JobNumber,
+        /// How.
+        finished: Finished,
+    },
+    /// The pod, not the tool, failed.
+    Fault {
+        /// The job.
+        job: JobNumber,
+        /// What is wrong with the pod.
+        why: String,
+    },
+    /// The job cannot be run here, but the pod is well; another may do, or the hub itself.
+    Declined {
+        /// The job.
+        job: JobNumber,
+        /// Why.
+        why: String,
+    },
+    /// A cancelled job is gone, with all its processes.
+    Cancelled {
+        /// The job.
+        job: JobNumber,
+    },
+    /// To a ping.
+    Pong,
+}
+
+/// What a pod can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The pod's own name for itself.
+    pub name: String,
+    /// Jobs at a time.
+    pub slots: u32,
+    /// `x86_64`, `aarch64`.
+    pub machine: String,
+    /// The view it proved.
+    pub view: ViewKind,
+    /// Why not a better view, in words; empty for overlay.
+    pub view_why: String,
+    /// The tools it found.
+    pub tools: Vec<OfferedTool>,
+}
+
+/// What a job sees on a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ViewKind {
+    /// The roots at their own paths.
+    Overlay,
+    /// The roots elsewhere, paths rewritten.
+    Rewrite,
+    /// None that is safe: the pod takes no jobs.
+    #[default]
+    None,
+}
+
+/// A tool on a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedTool {
+    /// The rule's name.
+    pub tool: String,
+    /// The program's name there.
+    pub program: String,
+    /// Its path there.
+    pub path: Bytes,
+    /// Everything that decides its results.
+    pub identity: Digest,
+    /// For people.
+    pub version: String,
+}
+
+/// The hub's state, for `cpods status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Its roots, as text.
+    pub roots: Vec<String>,
+    /// Jobs waiting for a slot.
+    pub queued: u32,
+    /// Jobs on pods.
+    pub running: u32,
+    /// Jobs that ended on pods, whatever their exit code.
+    pub finished: u64,
+    /// Of these, with an exit code other than 0.
+    pub failed: u64,
+    /// Jobs given back to their wrappers or never submitted: why, and how many.
+    pub local: Vec<(String, u64)>,
+    /// Every pod.
+    pub pods: Vec<PodStatus>,
+}
+
+/// One pod in a [`Status`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodStatus {
+    /// Its name on the hub.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Whether it is connected and takes jobs.
+    pub up: bool,
+    /// Why not, or why it rests.
+    pub why: String,
+    /// Jobs at a time.
+    pub slots: u32,
+    /// Jobs there now.
+    pub running: u32,
+    /// Jobs that ended there.
+    pub finished: u64,
+    /// Slot time used, in microseconds.
+    pub busy_us: u64,
+    /// The pod's offer.
+    pub offer: Offer,
+}

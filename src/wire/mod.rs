@@ -1,0 +1,8 @@
+//! What travels between the programs: frames, their codec, the messages, and two adapters, one
+//! blocking (for the wrapper) and one for tokio (for the daemons).
+
+pub mod blocking;
+pub mod codec;
+pub mod frame;
+pub mod messages;
+pub mod stream;

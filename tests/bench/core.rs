@@ -1,0 +1,2 @@
+//! Core benchmark.
+fn main() {}
