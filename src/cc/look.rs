@@ -1,0 +1,1 @@
+//! What classification asks of the disk, answered by the disk.
