@@ -63,8 +63,21 @@ Environment:
 struct Call {
     argv: Vec<OsString>,
     cwd: PathBuf,
+    /// The whole environment.
+    env: Vec<(OsString, OsString)>,
     /// The program on this machine; none where it lacks it.
     program: Option<PathBuf>,
+}
+
+/// The command line, for the man page only: the wrapper itself parses nothing but its first word.
+pub fn command_page() -> clap::Command {
+    clap::Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs a command on a pod as if it had run here")
+        .override_usage("cpods-cc COMMAND [ARG...]")
+        .after_help(USAGE)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
 }
 
 /// Runs the wrapper with this process's arguments.
@@ -88,7 +101,7 @@ pub fn main() -> ExitCode {
     }
     let cwd = std::env::current_dir().unwrap_or_default();
     let program = local::find(&argv[0]);
-    Call { argv, cwd, program }.run()
+    Call { argv, cwd, env: std::env::vars_os().collect(), program }.run()
 }
 
 /// What is said for people to read, when asked for by `CPODS_VERBOSE` or `CPODS_LOG`.
@@ -159,7 +172,7 @@ impl Call {
     }
 
     fn command(&self) -> rules::Command<'_> {
-        rules::Command { argv: &self.argv, cwd: &self.cwd, env: &|name| std::env::var_os(name) }
+        rules::Command { argv: &self.argv, cwd: &self.cwd, env: &self.env }
     }
 
     /// Makes the message for the hub; or says why no pod could be told what this process is.

@@ -10,7 +10,7 @@ pub(super) fn explain(args: Explain) -> anyhow::Result<ExitCode> {
     let rules = crate::rulefiles::load()?;
     let roots = roots(&args)?;
     let cwd = std::env::current_dir()?;
-    let env = |name: &str| std::env::var_os(name);
+    let env: Vec<_> = std::env::vars_os().collect();
     let command = Command { argv: &args.command, cwd: &cwd, env: &env };
     let explanation = rules::explain(&rules, &command, &roots, &Disk);
     if args.json {

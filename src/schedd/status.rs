@@ -1,7 +1,7 @@
 //! The hub's state as it is told to people.
 
 use super::state::{Hub, State};
-use crate::sched::PodId;
+use crate::sched::{PodId, PodState};
 use crate::wire::messages::{PodStatus, Status};
 
 /// A snapshot.
@@ -30,15 +30,20 @@ fn pod(state: &State, id: PodId) -> PodStatus {
         offer: known.offer.clone(),
         ..PodStatus::default()
     };
-    if let Some(view) = state.core.pod(id) {
-        status.up = view.resting.is_none() && view.slots > 0;
-        status.running = count(view.running);
-        status.finished = view.finished;
-        status.busy_us = view.busy_us;
-        status.why = view.resting.map(|why| format!("resting: {why}")).unwrap_or_default();
-        if view.slots == 0 {
-            status.why = format!("takes no jobs: {}", known.offer.view_why);
-        }
+    let view = state.core.pods().find(|view| view.name == known.name);
+    let Some(view) = view else { return status };
+    status.up = matches!(view.state, PodState::Up | PodState::OnTrial);
+    status.running = count(view.running);
+    status.finished = view.finished;
+    status.busy_us = view.busy_us;
+    match view.state {
+        PodState::Up | PodState::Lost => {}
+        PodState::OnTrial => status.why = format!("on trial: {}", view.why),
+        PodState::Resting { .. } => status.why = format!("resting: {}", view.why),
+    }
+    if status.up && view.capabilities.is_some_and(|can| can.slots == 0) {
+        status.up = false;
+        status.why = format!("takes no jobs: {}", known.offer.view_why);
     }
     status
 }
