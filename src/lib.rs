@@ -23,6 +23,7 @@ pub mod job;
 pub mod monitor;
 pub mod paths;
 pub mod probe;
+pub mod rulefiles;
 pub mod rules;
 pub mod sched;
 pub mod schedd;

@@ -43,7 +43,10 @@ pub struct Slot {
 pub fn runtime_dir() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(dir) if Path::new(&dir).is_dir() => Path::new(&dir).join("cpods"),
-        _ => PathBuf::from(format!("/tmp/cpods-{}", rustix::process::geteuid().as_raw())),
+        _ => PathBuf::from(format!(
+            "/tmp/cpods-{}",
+            rustix::process::geteuid().as_raw()
+        )),
     }
 }
 
@@ -78,7 +81,10 @@ impl Slots {
         }
         let file = open_high(&make_runtime_dir()?.join("slots"))?;
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(SLOTS.get_or_init(|| Self { file, held: Mutex::new(vec![false; count]) }))
+        Ok(SLOTS.get_or_init(|| Self {
+            file,
+            held: Mutex::new(vec![false; count]),
+        }))
     }
 
     /// How many there are: the cores this process may use.
@@ -105,7 +111,9 @@ impl Slots {
     }
 
     fn lock_table(&self) -> std::sync::MutexGuard<'_, Vec<bool>> {
-        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.held
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Locks or unlocks one byte; false if another process holds it.

@@ -48,7 +48,11 @@ struct Content {
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CommitError {
-    move |source| CommitError { what, path: path.to_path_buf(), source }
+    move |source| CommitError {
+        what,
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 impl Commit {
@@ -71,7 +75,13 @@ impl Commit {
             }
             Written::Symlink { .. } | Written::Removed => None,
         };
-        self.entries.push(Entry { index, path, role, what, content });
+        self.entries.push(Entry {
+            index,
+            path,
+            role,
+            what,
+            content,
+        });
         Ok(())
     }
 
@@ -80,12 +90,22 @@ impl Commit {
     /// # Errors
     /// The disk's.
     pub fn write(&mut self, index: u32, bytes: &[u8]) -> Result<(), CommitError> {
-        let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.index == index) else {
+        let Some(entry) = self
+            .entries
+            .iter_mut()
+            .rev()
+            .find(|entry| entry.index == index)
+        else {
             return Ok(());
         };
-        let Some(content) = &mut entry.content else { return Ok(()) };
+        let Some(content) = &mut entry.content else {
+            return Ok(());
+        };
         content.hasher.update(bytes);
-        content.file.write_all(bytes).map_err(failed("write", &entry.path))
+        content
+            .file
+            .write_all(bytes)
+            .map_err(failed("write", &entry.path))
     }
 
     /// Checks every digest, then puts everything in place, primary outputs last.
@@ -98,7 +118,9 @@ impl Commit {
             entry.check(digests)?;
         }
         self.entries.sort_by_key(Entry::turn);
-        self.entries.iter_mut().try_for_each(|entry| entry.put(stamp))
+        self.entries
+            .iter_mut()
+            .try_for_each(|entry| entry.put(stamp))
     }
 }
 
@@ -114,20 +136,25 @@ impl Entry {
     }
 
     fn check(&self, digests: &[(u32, Digest)]) -> Result<(), CommitError> {
-        let Some(content) = &self.content else { return Ok(()) };
+        let Some(content) = &self.content else {
+            return Ok(());
+        };
         let ours = Digest(*content.hasher.finalize().as_bytes());
         if digests.contains(&(self.index, ours)) {
             return Ok(());
         }
         let why = "its content is not what the pod sent";
-        Err(failed("commit", &self.path)(io::Error::new(io::ErrorKind::InvalidData, why)))
+        Err(failed("commit", &self.path)(io::Error::new(
+            io::ErrorKind::InvalidData,
+            why,
+        )))
     }
 
     fn put(&mut self, stamp: Stamp) -> Result<(), CommitError> {
         match (&self.what, self.content.take()) {
-            (Written::File { mode, .. }, Some(content)) => {
-                content.put(&self.path, *mode, stamp).map_err(failed("commit", &self.path))
-            }
+            (Written::File { mode, .. }, Some(content)) => content
+                .put(&self.path, *mode, stamp)
+                .map_err(failed("commit", &self.path)),
             (Written::Symlink { target }, _) => {
                 put_symlink(&self.path, target.as_path()).map_err(failed("make link", &self.path))
             }
@@ -143,22 +170,44 @@ impl Content {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let hasher = blake3::Hasher::new();
         match rustix::fs::openat(CWD, dir, flags, Mode::from(0o600)) {
-            Ok(file) => return Ok(Self { file: file.into(), named: None, hasher }),
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {}
+            Ok(file) => {
+                return Ok(Self {
+                    file: file.into(),
+                    named: None,
+                    hasher,
+                });
+            }
+            Err(
+                rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL,
+            ) => {}
             Err(error) => return Err(failed("write into", dir)(error.into())),
         }
         let named = temporary_of(path);
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(CWD, &named, flags, Mode::from(0o600))
             .map_err(|error| failed("write into", dir)(error.into()))?;
-        Ok(Self { file: file.into(), named: Some(named), hasher })
+        Ok(Self {
+            file: file.into(),
+            named: Some(named),
+            hasher,
+        })
     }
 
     /// Mode and times first, the name last.
     fn put(mut self, path: &Path, mode: u32, stamp: Stamp) -> io::Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
-        let time = Timespec { tv_sec: stamp.seconds, tv_nsec: stamp.nanoseconds.into() };
-        rustix::fs::futimens(&self.file, &Timestamps { last_access: time, last_modification: time })?;
+        let time = Timespec {
+            tv_sec: stamp.seconds,
+            tv_nsec: stamp.nanoseconds.into(),
+        };
+        rustix::fs::futimens(
+            &self.file,
+            &Timestamps {
+                last_access: time,
+                last_modification: time,
+            },
+        )?;
         let named = match self.named.take() {
             Some(named) => named,
             // The usual first build: nothing is there, one call names the file.
@@ -195,7 +244,13 @@ fn name_aside(file: &File, path: &Path) -> io::Result<PathBuf> {
 fn link(file: &File, path: &Path) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let own = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    Ok(rustix::fs::linkat(
+        CWD,
+        own,
+        CWD,
+        path,
+        AtFlags::SYMLINK_FOLLOW,
+    )?)
 }
 
 /// `.cpods-<16 hex digits>.tmp` beside `path`: the same for the same output, so that the next
@@ -235,5 +290,143 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    const STAMP: Stamp = Stamp {
+        seconds: 1_700_000_000,
+        nanoseconds: 5,
+    };
+
+    fn file(mode: u32) -> Written {
+        Written::File {
+            mode,
+            size_bytes: 0,
+        }
+    }
+
+    fn commit_one(path: &Path, content: &[u8], digest: Digest) -> Result<(), CommitError> {
+        let mut commit = Commit::default();
+        commit.begin(0, path.into(), Some(Role::Output), file(0o640))?;
+        commit.write(0, content)?;
+        commit.finish(STAMP, &[(0, digest)])
+    }
+
+    #[test]
+    fn a_file_carries_mode_and_stamp_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.o");
+        for content in [&b"first"[..], b"second"] {
+            commit_one(&path, content, Digest::of(content)).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+        let found = std::fs::metadata(&path).unwrap();
+        assert_eq!(
+            (found.mode() & 0o7777, found.mtime(), found.mtime_nsec()),
+            (0o640, 1_700_000_000, 5)
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_digest_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.o");
+        std::fs::write(&path, "old").unwrap();
+        let error = commit_one(&path, b"new", Digest::of(b"other")).unwrap_err();
+        assert!(error.to_string().contains("a.o"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_wrapper_left_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.o");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::write(temporary_of(&path), "left behind").unwrap();
+        commit_one(&path, b"new", Digest::of(b"new")).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_primary_output_comes_last() {
+        let roles = [
+            Some(Role::Output),
+            None,
+            Some(Role::Depfile),
+            Some(Role::SideOutput),
+        ];
+        let mut turns: Vec<_> = roles
+            .into_iter()
+            .map(|role| Entry {
+                index: 0,
+                path: "x".into(),
+                role,
+                what: file(0),
+                content: None,
+            })
+            .collect();
+        turns.push(Entry {
+            index: 0,
+            path: "x".into(),
+            role: None,
+            what: Written::Removed,
+            content: None,
+        });
+        turns.sort_by_key(Entry::turn);
+        let order: Vec<_> = turns.iter().map(|entry| entry.role).collect();
+        assert_eq!(
+            order,
+            [
+                None,
+                None,
+                Some(Role::SideOutput),
+                Some(Role::Depfile),
+                Some(Role::Output)
+            ]
+        );
+    }
+
+    #[test]
+    fn links_directories_and_removals() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("gone"), "").unwrap();
+        let mut commit = Commit::default();
+        commit
+            .begin(0, at("new"), None, Written::Directory { mode: 0o750 })
+            .unwrap();
+        commit.begin(1, at("new/f"), None, file(0o600)).unwrap();
+        commit
+            .begin(
+                2,
+                at("link"),
+                None,
+                Written::Symlink {
+                    target: "new/f".into(),
+                },
+            )
+            .unwrap();
+        commit.begin(3, at("gone"), None, Written::Removed).unwrap();
+        commit.write(1, b"content").unwrap();
+        commit
+            .finish(STAMP, &[(1, Digest::of(b"content"))])
+            .unwrap();
+        assert_eq!(std::fs::read(at("link")).unwrap(), b"content");
+        assert_eq!(std::fs::metadata(at("new")).unwrap().mode() & 0o777, 0o750);
+        assert!(!at("gone").exists());
+    }
+
+    #[test]
+    fn an_unwritable_place_is_named() {
+        let error = commit_one(Path::new("/proc/self/x.o"), b"", Digest::of(b"")).unwrap_err();
+        assert!(error.to_string().contains("/proc/self"), "{error}");
     }
 }

@@ -60,11 +60,17 @@ impl Hub {
     pub fn connect() -> Result<Self, HubError> {
         let path = socket_path();
         let stream = open(&path)?;
-        let unusable = |source| HubError::Unusable { path: path.clone(), source };
+        let unusable = |source| HubError::Unusable {
+            path: path.clone(),
+            source,
+        };
         stream.set_read_timeout(Some(PATIENCE)).map_err(unusable)?;
         let mut connection = Connection::new(stream);
         let roots = welcome(&mut connection).map_err(unusable)?;
-        connection.stream().set_read_timeout(None).map_err(unusable)?;
+        connection
+            .stream()
+            .set_read_timeout(None)
+            .map_err(unusable)?;
         Ok(Self { connection, roots })
     }
 
@@ -94,7 +100,10 @@ fn welcome(connection: &mut Connection<UnixStream>) -> io::Result<Roots> {
     connection.hello(Peer::Hub)?;
     match connection.frame()?.message()? {
         ToClient::Welcome { roots } => Ok(roots),
-        other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other:?} before a welcome"))),
+        other => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{other:?} before a welcome"),
+        )),
     }
 }
 
@@ -106,10 +115,14 @@ fn open(path: &Path) -> Result<UnixStream, HubError> {
             path: path.into(),
             why: "the path is too long for a socket (107 bytes at most)".into(),
         },
-        io::ErrorKind::PermissionDenied => {
-            HubError::Misconfigured { path: path.into(), why: "it belongs to another user".into() }
-        }
-        _ => HubError::Unusable { path: path.into(), source },
+        io::ErrorKind::PermissionDenied => HubError::Misconfigured {
+            path: path.into(),
+            why: "it belongs to another user".into(),
+        },
+        _ => HubError::Unusable {
+            path: path.into(),
+            source,
+        },
     })?;
     owned_by_us(&stream, path)?;
     Ok(stream)
@@ -117,11 +130,17 @@ fn open(path: &Path) -> Result<UnixStream, HubError> {
 
 /// A hub decides what the build's outputs hold: only our own is believed.
 fn owned_by_us(stream: &UnixStream, path: &Path) -> Result<(), HubError> {
-    let unusable = |error: rustix::io::Errno| HubError::Unusable { path: path.into(), source: error.into() };
+    let unusable = |error: rustix::io::Errno| HubError::Unusable {
+        path: path.into(),
+        source: error.into(),
+    };
     let peer = rustix::net::sockopt::socket_peercred(stream).map_err(unusable)?;
     if peer.uid == rustix::process::geteuid() {
         return Ok(());
     }
     let why = format!("it belongs to user {}, not to you", peer.uid.as_raw());
-    Err(HubError::Misconfigured { path: path.into(), why })
+    Err(HubError::Misconfigured {
+        path: path.into(),
+        why,
+    })
 }

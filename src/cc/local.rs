@@ -45,7 +45,11 @@ fn command(program: &Path, argv: &[OsString]) -> Command {
 
 fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
     let error = command.exec();
-    let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
+    let code = if error.kind() == std::io::ErrorKind::NotFound {
+        NOT_FOUND
+    } else {
+        NOT_EXECUTABLE
+    };
     super::complain(&format!("cannot run `{}`: {error}", argv[0].display()));
     ExitCode::from(code)
 }

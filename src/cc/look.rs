@@ -21,7 +21,9 @@ impl Look for Disk {
             return None;
         }
         let mut content = Vec::new();
-        file.take(LONGEST_RESPONSE_BYTES).read_to_end(&mut content).ok()?;
+        file.take(LONGEST_RESPONSE_BYTES)
+            .read_to_end(&mut content)
+            .ok()?;
         Some(content)
     }
 
@@ -32,7 +34,9 @@ impl Look for Disk {
             Err(_) => FileKind::Other,
             Ok(found) if found.is_file() => FileKind::Regular,
             Ok(found) if found.is_dir() => FileKind::Directory,
-            Ok(found) if found.file_type().is_char_device() && found.rdev() == null_device() => FileKind::DevNull,
+            Ok(found) if found.file_type().is_char_device() && found.rdev() == null_device() => {
+                FileKind::DevNull
+            }
             Ok(_) => FileKind::Other,
         }
     }
@@ -56,7 +60,11 @@ fn elf_machine(head: &[u8; 20]) -> Option<String> {
     }
     let is_big_endian = head[5] == 2;
     let number = [head[18], head[19]];
-    let number = if is_big_endian { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
+    let number = if is_big_endian {
+        u16::from_be_bytes(number)
+    } else {
+        u16::from_le_bytes(number)
+    };
     Some(match number {
         3 => "i686".into(),
         40 => "arm".into(),
@@ -80,7 +88,10 @@ mod tests {
         assert_eq!(Disk.kind(Path::new("/dev/zero")), FileKind::Other);
         assert_eq!(Disk.kind(dir.path()), FileKind::Directory);
         assert_eq!(Disk.kind(&dir.path().join("x")), FileKind::Missing);
-        assert_eq!(Disk.kind(&std::env::current_exe().unwrap()), FileKind::Regular);
+        assert_eq!(
+            Disk.kind(&std::env::current_exe().unwrap()),
+            FileKind::Regular
+        );
     }
 
     #[test]

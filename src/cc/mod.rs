@@ -101,7 +101,13 @@ pub fn main() -> ExitCode {
     }
     let cwd = std::env::current_dir().unwrap_or_default();
     let program = local::find(&argv[0]);
-    Call { argv, cwd, env: std::env::vars_os().collect(), program }.run()
+    Call {
+        argv,
+        cwd,
+        env: std::env::vars_os().collect(),
+        program,
+    }
+    .run()
 }
 
 /// What is said for people to read, when asked for by `CPODS_VERBOSE` or `CPODS_LOG`.
@@ -172,7 +178,11 @@ impl Call {
     }
 
     fn command(&self) -> rules::Command<'_> {
-        rules::Command { argv: &self.argv, cwd: &self.cwd, env: &self.env }
+        rules::Command {
+            argv: &self.argv,
+            cwd: &self.cwd,
+            env: &self.env,
+        }
     }
 
     /// Makes the message for the hub; or says why no pod could be told what this process is.
@@ -182,15 +192,31 @@ impl Call {
         let task = Task { job, surroundings };
         let bytes = codec::encode(&task).map_err(|error| error.to_string())?;
         let program_path = self.program.as_deref().map(|path| {
-            let whole = if path.is_absolute() { path.into() } else { self.cwd.join(path) };
+            let whole = if path.is_absolute() {
+                path.into()
+            } else {
+                self.cwd.join(path)
+            };
             whole.as_path().into()
         });
         let client = surroundings::client();
-        Ok((task.job, Submit { client, need, program_path, tries: 0, task: bytes }))
+        Ok((
+            task.job,
+            Submit {
+                client,
+                need,
+                program_path,
+                tries: 0,
+                task: bytes,
+            },
+        ))
     }
 
     fn remote(&self, job: &Job, mut submit: Submit, hub: &mut Hub) -> ExitCode {
-        let mut session = Session { outputs: &job.outputs, spool: output::Spool::new() };
+        let mut session = Session {
+            outputs: &job.outputs,
+            spool: output::Spool::new(),
+        };
         let why = loop {
             match session.run(hub, &submit) {
                 Ok(End::Ran(ending)) => {
@@ -218,7 +244,10 @@ impl Call {
     fn local_by_rule(&self, rules: &RuleSet, reason: &Reason) -> ExitCode {
         note(&format!("local: {}: {reason}", self.argv[0].display()));
         let rule = rules.rule_for(&self.argv[0]);
-        let tool = rule.map_or_else(|| self.argv[0].to_string_lossy().into(), |rule| rule.tool().to_owned());
+        let tool = rule.map_or_else(
+            || self.argv[0].to_string_lossy().into(),
+            |rule| rule.tool().to_owned(),
+        );
         hub::tell(&FromClient::RanLocally {
             client: surroundings::client(),
             tool,

@@ -26,7 +26,10 @@ impl Spool {
     /// For this process's own streams.
     pub(crate) fn new() -> Self {
         let live = io::stdout().is_terminal() || io::stderr().is_terminal();
-        Self { live, ..Self::default() }
+        Self {
+            live,
+            ..Self::default()
+        }
     }
 
     /// The job starts again elsewhere: what was held is void.
@@ -42,11 +45,17 @@ impl Spool {
     /// The stream's, such as `BrokenPipe`.
     pub(crate) fn push(&mut self, channel: u32, bytes: &[u8]) -> io::Result<()> {
         let stream = usize::from(channel == STDERR);
-        let passed = usize::try_from(self.skip[stream]).unwrap_or(usize::MAX).min(bytes.len());
+        let passed = usize::try_from(self.skip[stream])
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         self.skip[stream] -= passed as u64;
         self.held.push((channel, bytes[passed..].to_vec()));
         self.held_bytes += bytes.len() - passed;
-        if self.live || self.held_bytes > MOST_HELD_BYTES { self.show() } else { Ok(()) }
+        if self.live || self.held_bytes > MOST_HELD_BYTES {
+            self.show()
+        } else {
+            Ok(())
+        }
     }
 
     /// Shows what is held.
@@ -93,12 +102,19 @@ mod tests {
     use super::*;
 
     fn held(spool: &Spool) -> Vec<u8> {
-        spool.held.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+        spool
+            .held
+            .iter()
+            .flat_map(|(_, bytes)| bytes.clone())
+            .collect()
     }
 
     #[test]
     fn a_second_try_does_not_show_twice() {
-        let mut spool = Spool { shown: [4, 0], ..Spool::default() };
+        let mut spool = Spool {
+            shown: [4, 0],
+            ..Spool::default()
+        };
         spool.restart();
         spool.push(STDOUT, b"abc").unwrap();
         spool.push(STDERR, b"E").unwrap();

@@ -59,7 +59,11 @@ impl Session<'_> {
             return Ok(End::Lost(error));
         }
         self.spool.restart();
-        let mut this = Try { roots: hub.roots.clone(), commit: Commit::default(), stamp: None };
+        let mut this = Try {
+            roots: hub.roots.clone(),
+            commit: Commit::default(),
+            stamp: None,
+        };
         loop {
             let frame = match hub.connection().frame() {
                 Ok(frame) => frame,
@@ -67,7 +71,9 @@ impl Session<'_> {
             };
             match frame {
                 Frame::Data(_, channel, bytes) if channel <= STDERR => {
-                    self.spool.push(channel, bytes).map_err(SessionError::Output)?;
+                    self.spool
+                        .push(channel, bytes)
+                        .map_err(SessionError::Output)?;
                 }
                 Frame::Data(_, channel, bytes) => this.commit.write(channel - OUTPUTS, bytes)?,
                 Frame::Message(_) => match frame.message() {
@@ -82,7 +88,11 @@ impl Session<'_> {
         }
     }
 
-    fn on_message(&mut self, this: &mut Try, message: ToClient) -> Result<Option<End>, SessionError> {
+    fn on_message(
+        &mut self,
+        this: &mut Try,
+        message: ToClient,
+    ) -> Result<Option<End>, SessionError> {
         match message {
             ToClient::Placed { stamp, .. } => {
                 this.commit = Commit::default();
@@ -100,17 +110,24 @@ impl Session<'_> {
 
     fn begin(&self, this: &mut Try, index: u32, wrote: Wrote) -> Result<(), SessionError> {
         let path = place(&this.roots, &wrote.at)?;
-        Ok(this.commit.begin(index, path, self.role(&wrote.at), wrote.what)?)
+        Ok(this
+            .commit
+            .begin(index, path, self.role(&wrote.at), wrote.what)?)
     }
 
     fn role(&self, at: &RootPath) -> Option<Role> {
-        self.outputs.iter().find(|output| output.at == *at).map(|output| output.role)
+        self.outputs
+            .iter()
+            .find(|output| output.at == *at)
+            .map(|output| output.role)
     }
 
     /// The files first, then what the tool said: who reads of success finds the files.
     fn finish(&mut self, this: &mut Try, finished: &Finished) -> Result<End, SessionError> {
         let Some(stamp) = this.stamp else {
-            return Ok(End::Lost(io::Error::other("the hub sent a result before a place")));
+            return Ok(End::Lost(io::Error::other(
+                "the hub sent a result before a place",
+            )));
         };
         std::mem::take(&mut this.commit).finish(stamp, &finished.digests)?;
         self.spool.show().map_err(SessionError::Output)?;
@@ -123,7 +140,9 @@ impl Session<'_> {
 fn place(roots: &Roots, at: &RootPath) -> Result<PathBuf, SessionError> {
     let outside = || SessionError::Outside(at.below.display().into_owned());
     let below = at.below.as_path();
-    let is_plain = below.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_plain = below
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
     let directory = roots.directory(at.root).ok_or_else(outside)?;
     if !is_plain || below.as_os_str().is_empty() {
         return Err(outside());
@@ -140,14 +159,24 @@ fn place(roots: &Roots, at: &RootPath) -> Result<PathBuf, SessionError> {
 /// Whether the way from `directory` down to `parent` passes a symlink. One call for the usual no.
 fn has_symlink(directory: &Path, parent: &Path) -> bool {
     use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
-    let Ok(below) = parent.strip_prefix(directory) else { return true };
+    let Ok(below) = parent.strip_prefix(directory) else {
+        return true;
+    };
     if below.as_os_str().is_empty() {
         return false;
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(root) = open(directory, flags, Mode::empty()) else { return true };
-    openat2(&root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
-        .is_err_and(|error| error != rustix::io::Errno::NOENT)
+    let Ok(root) = open(directory, flags, Mode::empty()) else {
+        return true;
+    };
+    openat2(
+        &root,
+        below,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )
+    .is_err_and(|error| error != rustix::io::Errno::NOENT)
 }
 
 #[cfg(test)]
@@ -156,7 +185,10 @@ mod tests {
     use crate::paths::RootId;
 
     fn at(below: &str) -> RootPath {
-        RootPath { root: RootId(0), below: below.into() }
+        RootPath {
+            root: RootId(0),
+            below: below.into(),
+        }
     }
 
     #[test]
@@ -173,6 +205,15 @@ mod tests {
         for bad in ["../a.o", "/etc/a.o", "out/a.o", "", "in/../../a"] {
             assert!(place(&roots, &at(bad)).is_err(), "{bad}");
         }
-        assert!(place(&roots, &RootPath { root: RootId(7), below: "a".into() }).is_err());
+        assert!(
+            place(
+                &roots,
+                &RootPath {
+                    root: RootId(7),
+                    below: "a".into()
+                }
+            )
+            .is_err()
+        );
     }
 }

@@ -8,14 +8,14 @@ use rustix::process::{Resource, getrlimit};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Limits that change what a tool does. The rest (locked memory, priorities) is the pod's own.
+/// Limits that change what a tool does, with their numbers in Linux's ABI. The rest (locked memory, priorities) is the pod's own.
 const LIMITS: [(Resource, u32); 6] = [
-    (Resource::Cpu, libc::RLIMIT_CPU as u32),
-    (Resource::Fsize, libc::RLIMIT_FSIZE as u32),
-    (Resource::Data, libc::RLIMIT_DATA as u32),
-    (Resource::Stack, libc::RLIMIT_STACK as u32),
-    (Resource::Nofile, libc::RLIMIT_NOFILE as u32),
-    (Resource::As, libc::RLIMIT_AS as u32),
+    (Resource::Cpu, 0),
+    (Resource::Fsize, 1),
+    (Resource::Data, 2),
+    (Resource::Stack, 3),
+    (Resource::Nofile, 7),
+    (Resource::As, 9),
 ];
 
 /// Hops from a wrapper to the program that is the build: past `sh -c` and a launcher before us.
@@ -31,7 +31,11 @@ pub(crate) fn surroundings(cwd: &Path, roots: &Roots) -> Result<Surroundings, St
         .iter()
         .filter_map(|&(resource, number)| getrlimit(resource).current.map(|soft| (number, soft)))
         .collect();
-    Ok(Surroundings { umask: umask(), pwd: spelled_pwd(cwd, roots)?, limits })
+    Ok(Surroundings {
+        umask: umask(),
+        pwd: spelled_pwd(cwd, roots)?,
+        limits,
+    })
 }
 
 /// umask(2) can only be read by setting it; this process has one thread.
@@ -44,7 +48,9 @@ fn umask() -> u32 {
 /// `PWD` where it is another name of the working directory: compilers write it into debug
 /// information. A `PWD` that is something else is ignored, as the tools do (getcwd(3)).
 fn spelled_pwd(cwd: &Path, roots: &Roots) -> Result<Option<Bytes>, String> {
-    let Some(pwd) = std::env::var_os("PWD") else { return Ok(None) };
+    let Some(pwd) = std::env::var_os("PWD") else {
+        return Ok(None);
+    };
     let pwd = Path::new(&pwd);
     if pwd == cwd || !pwd.is_absolute() || normalise(pwd) != pwd {
         return Ok(None);
@@ -56,19 +62,31 @@ fn spelled_pwd(cwd: &Path, roots: &Roots) -> Result<Option<Bytes>, String> {
     if roots.locate(cwd, pwd).is_some() {
         return Ok(Some(pwd.into()));
     }
-    Err(format!("PWD is `{}`, a way outside the roots", pwd.display()))
+    Err(format!(
+        "PWD is `{}`, a way outside the roots",
+        pwd.display()
+    ))
 }
 
 /// The build this wrapper belongs to: the nearest ancestor that is no shell running one command.
 pub(crate) fn client() -> ClientKey {
-    if let Some(key) = std::env::var("CPODS_CLIENT").ok().and_then(|text| parse_client(&text)) {
+    if let Some(key) = std::env::var("CPODS_CLIENT")
+        .ok()
+        .and_then(|text| parse_client(&text))
+    {
         return key;
     }
-    let mut pid = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+    let mut pid =
+        rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     for _ in 0..MOST_HOPS {
         match Ancestor::read(pid) {
             Some(found) if found.is_passage && found.parent > 1 => pid = found.parent,
-            Some(found) => return ClientKey { pid, started: found.started },
+            Some(found) => {
+                return ClientKey {
+                    pid,
+                    started: found.started,
+                };
+            }
             None => break,
         }
     }
@@ -78,7 +96,10 @@ pub(crate) fn client() -> ClientKey {
 /// `PID:STARTED`.
 fn parse_client(text: &str) -> Option<ClientKey> {
     let (pid, started) = text.split_once(':')?;
-    Some(ClientKey { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    Some(ClientKey {
+        pid: pid.parse().ok()?,
+        started: started.parse().ok()?,
+    })
 }
 
 struct Ancestor {
@@ -101,8 +122,15 @@ impl Ancestor {
         let mut fields = tail.split_ascii_whitespace();
         let parent = fields.nth(1)?.parse().ok()?;
         let started = fields.nth(17)?.parse().ok()?;
-        let is_passage = matches!(name, "sh" | "dash" | "bash" | "ccache" | "cmake" | "env" | "libtool");
-        Some(Self { parent, started, is_passage })
+        let is_passage = matches!(
+            name,
+            "sh" | "dash" | "bash" | "ccache" | "cmake" | "env" | "libtool"
+        );
+        Some(Self {
+            parent,
+            started,
+            is_passage,
+        })
     }
 }
 

@@ -22,7 +22,10 @@ impl Bar {
         if !std::io::stdout().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
         }
-        let mut bar = Self { rows: 0, columns: 0 };
+        let mut bar = Self {
+            rows: 0,
+            columns: 0,
+        };
         bar.fit();
         (bar.rows > 0).then_some(bar)
     }
@@ -33,12 +36,20 @@ impl Bar {
         if self.rows == 0 {
             return;
         }
-        let text: String = line(status, wall).chars().take(usize::from(self.columns)).collect();
-        say(&format!("\x1b7\x1b[{};1H\x1b[7m{text}\x1b[K\x1b[0m\x1b8", self.rows));
+        let text: String = line(status, wall)
+            .chars()
+            .take(usize::from(self.columns))
+            .collect();
+        say(&format!(
+            "\x1b7\x1b[{};1H\x1b[7m{text}\x1b[K\x1b[0m\x1b8",
+            self.rows
+        ));
     }
 
     fn fit(&mut self) {
-        let Ok(size) = tcgetwinsize(std::io::stderr()) else { return };
+        let Ok(size) = tcgetwinsize(std::io::stderr()) else {
+            return;
+        };
         if (size.ws_row, size.ws_col) == (self.rows, self.columns) || size.ws_row < FEWEST_ROWS {
             return;
         }
@@ -63,8 +74,11 @@ fn say(text: &str) {
 
 fn line(status: &Status, wall: Duration) -> String {
     let local: u64 = status.local.iter().map(|(_, count)| count).sum();
-    let pods: Vec<String> =
-        status.pods.iter().map(|pod| format!("{} {}/{}", pod.name, pod.running, pod.slots)).collect();
+    let pods: Vec<String> = status
+        .pods
+        .iter()
+        .map(|pod| format!("{} {}/{}", pod.name, pod.running, pod.slots))
+        .collect();
     format!(
         " cpods {:.0} s | {} done, {} running, {} waiting, {local} local | {} ",
         wall.as_secs_f64(),

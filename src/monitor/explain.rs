@@ -11,7 +11,11 @@ pub(super) fn explain(args: Explain) -> anyhow::Result<ExitCode> {
     let roots = roots(&args)?;
     let cwd = std::env::current_dir()?;
     let env: Vec<_> = std::env::vars_os().collect();
-    let command = Command { argv: &args.command, cwd: &cwd, env: &env };
+    let command = Command {
+        argv: &args.command,
+        cwd: &cwd,
+        env: &env,
+    };
     let explanation = rules::explain(&rules, &command, &roots, &Disk);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);

@@ -25,7 +25,8 @@ pub(crate) fn exit_code(program: &str, result: anyhow::Result<ExitCode>) -> Exit
 /// Sends the log to stderr: with the time and without colours unless that is a terminal.
 pub(crate) fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| format!("log filter `{filter}`"))?;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .with_context(|| format!("log filter `{filter}`"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

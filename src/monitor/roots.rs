@@ -4,12 +4,19 @@ use std::path::{Path, PathBuf};
 
 /// The top of the git checkout around `cwd`, else `cwd` itself.
 pub(super) fn default_root(cwd: &Path) -> PathBuf {
-    cwd.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(cwd).to_path_buf()
+    cwd.ancestors()
+        .find(|dir| dir.join(".git").exists())
+        .unwrap_or(cwd)
+        .to_path_buf()
 }
 
 /// What was given, or the default.
 pub(super) fn given_or_default(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    if given.is_empty() { Ok(vec![default_root(&std::env::current_dir()?)]) } else { Ok(given.to_vec()) }
+    if given.is_empty() {
+        Ok(vec![default_root(&std::env::current_dir()?)])
+    } else {
+        Ok(given.to_vec())
+    }
 }
 
 #[cfg(test)]

@@ -27,10 +27,16 @@ const OWN_POD: &str = "local";
 
 pub(super) fn run(args: Run) -> anyhow::Result<ExitCode> {
     super::log_to_stderr(&args.log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        if args.pods.is_empty() && args.roots.is_empty() && args.jobs.is_none() && Hub::connect().is_ok() {
+        if args.pods.is_empty()
+            && args.roots.is_empty()
+            && args.jobs.is_none()
+            && Hub::connect().is_ok()
+        {
             with_running_hub(&args).await
         } else {
             with_own_hub(&args).await
@@ -62,8 +68,16 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let socket = dir.0.join("hub.sock");
     let listener = schedd::listen(&socket)?;
     let roots = schedd::canonical_roots(&super::roots::given_or_default(&args.roots)?)?;
-    let pods = if args.pods.is_empty() { vec![own_pod(args)?] } else { args.pods.clone() };
-    let config = Config { roots, pods, rules: crate::rulefiles::load()? };
+    let pods = if args.pods.is_empty() {
+        vec![own_pod(args)?]
+    } else {
+        args.pods.clone()
+    };
+    let config = Config {
+        roots,
+        pods,
+        rules: crate::rulefiles::load()?,
+    };
     let schedd = Schedd::start(config, listener);
     wait_for_pods(&schedd).await;
     let end = build(args, &socket, &Source::Own(&schedd)).await;
@@ -74,13 +88,19 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
 /// A pod on this machine, started from this very program.
 fn own_pod(args: &Run) -> anyhow::Result<PodConfig> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut argv: Vec<OsString> = ["cpods-workd", "--stdio", "--name", OWN_POD, "--view"].map(Into::into).into();
+    let mut argv: Vec<OsString> = ["cpods-workd", "--stdio", "--name", OWN_POD, "--view"]
+        .map(Into::into)
+        .into();
     argv.push(args.view.name().into());
     argv.extend(["--log".into(), args.log.clone().into()]);
     if let Some(jobs) = args.jobs {
         argv.extend(["--slots".into(), jobs.to_string().into()]);
     }
-    Ok(PodConfig { name: OWN_POD.into(), address: Address::Spawn { program, argv }, own: true })
+    Ok(PodConfig {
+        name: OWN_POD.into(),
+        address: Address::Spawn { program, argv },
+        own: true,
+    })
 }
 
 /// Until every pod joined or said why it cannot; a build begun before would run locally.
@@ -100,29 +120,46 @@ async fn build(args: &Run, socket: &Path, source: &Source<'_>) -> anyhow::Result
     let begun = Instant::now();
     let name = &args.command[0];
     let mut command = Command::new(name);
-    command.args(&args.command[1..]).env("CPODS_HUB", socket).env("PATH", path_with_wrapper()?);
+    command
+        .args(&args.command[1..])
+        .env("CPODS_HUB", socket)
+        .env("PATH", path_with_wrapper()?);
     let child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+            let code = if error.kind() == std::io::ErrorKind::NotFound {
+                127
+            } else {
+                126
+            };
             eprintln!("cpods: cannot run `{}`: {error}", name.display());
             return Ok(ExitCode::from(code));
         }
     };
     let status = wait(child, source, args.quiet, begun).await?;
     if !args.quiet {
-        eprint!("{}", show::summary(&before, &source.status(), begun.elapsed()));
+        eprint!(
+            "{}",
+            show::summary(&before, &source.status(), begun.elapsed())
+        );
     }
     Ok(exit_code(status))
 }
 
 /// Waits for the build. A signal to us is a signal to it; the terminal's own reach it anyway.
-async fn wait(mut child: Child, source: &Source<'_>, quiet: bool, begun: Instant) -> anyhow::Result<ExitStatus> {
+async fn wait(
+    mut child: Child,
+    source: &Source<'_>,
+    quiet: bool,
+    begun: Instant,
+) -> anyhow::Result<ExitStatus> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut bar = if quiet { None } else { Bar::new() };
-    let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+    let pid = child
+        .id()
+        .and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
     loop {
         let forward = tokio::select! {
             status = child.wait() => return status.context("cannot wait for the build"),
@@ -146,7 +183,9 @@ async fn caught(signal: &mut Signal) {
 
 /// The build's own code; a signal as shells have it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
@@ -183,4 +222,3 @@ impl Drop for PrivateDir {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
-

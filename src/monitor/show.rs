@@ -10,9 +10,15 @@ use std::time::Duration;
 
 /// Asks the running hub.
 pub(super) fn ask() -> anyhow::Result<Status> {
-    let mut hub = Hub::connect().with_context(|| format!("socket `{}`", socket_path().display()))?;
+    let mut hub =
+        Hub::connect().with_context(|| format!("socket `{}`", socket_path().display()))?;
     hub.say(&FromClient::Status).context("cannot ask the hub")?;
-    match hub.connection().frame().and_then(|frame| frame.message()).context("cannot read the hub's answer")? {
+    match hub
+        .connection()
+        .frame()
+        .and_then(|frame| frame.message())
+        .context("cannot read the hub's answer")?
+    {
         ToClient::Status(status) => Ok(*status),
         other => bail!("the hub answered something else: {other:?}"),
     }
@@ -43,12 +49,17 @@ fn up(status: &Status) -> impl Iterator<Item = &PodStatus> {
 /// have waiting at their door.
 fn jobs_for_ninja(cores: usize, remote_slots: u32) -> u32 {
     let own = u32::try_from(cores + 2).unwrap_or(u32::MAX);
-    own.saturating_add(remote_slots).saturating_add(remote_slots.div_ceil(4))
+    own.saturating_add(remote_slots)
+        .saturating_add(remote_slots.div_ceil(4))
 }
 
 fn to_text(status: &Status) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "hub      pid {}, version {}", status.pid, status.version);
+    let _ = writeln!(
+        text,
+        "hub      pid {}, version {}",
+        status.pid, status.version
+    );
     for root in &status.roots {
         let _ = writeln!(text, "root     {root}");
     }
@@ -79,7 +90,13 @@ fn to_text(status: &Status) -> String {
         }
         for tool in &pod.offer.tools {
             let id = tool.identity.to_string();
-            let _ = writeln!(text, "           {:<28} {}  {}", tool.program, &id[..12], tool.version);
+            let _ = writeln!(
+                text,
+                "           {:<28} {}  {}",
+                tool.program,
+                &id[..12],
+                tool.version
+            );
         }
     }
     text
@@ -92,8 +109,11 @@ fn view_name(pod: &PodStatus) -> String {
 /// The form that programs read; a field once named stays.
 fn to_json(status: &Status) -> serde_json::Value {
     let pods: Vec<_> = status.pods.iter().map(pod_json).collect();
-    let local: Vec<_> =
-        status.local.iter().map(|(why, count)| json!({"why": why, "jobs": count})).collect();
+    let local: Vec<_> = status
+        .local
+        .iter()
+        .map(|(why, count)| json!({"why": why, "jobs": count}))
+        .collect();
     json!({
         "pid": status.pid, "version": status.version, "roots": status.roots,
         "queued": status.queued, "running": status.running,
@@ -133,7 +153,8 @@ pub(super) fn summary(before: &Status, after: &Status, wall: Duration) -> String
         "cpods: {finished} jobs on pods ({failed} failed), {local_jobs} local; {:.1} s",
         wall.as_secs_f64()
     );
-    let slot_us: f64 = up(after).map(|pod| f64::from(pod.slots)).sum::<f64>() * wall.as_secs_f64() * 1e6;
+    let slot_us: f64 =
+        up(after).map(|pod| f64::from(pod.slots)).sum::<f64>() * wall.as_secs_f64() * 1e6;
     let busy = |status: &Status| status.pods.iter().map(|pod| pod.busy_us).sum::<u64>();
     if slot_us > 0.0 {
         #[expect(clippy::cast_precision_loss, reason = "a share for people")]
@@ -145,7 +166,11 @@ pub(super) fn summary(before: &Status, after: &Status, wall: Duration) -> String
         let _ = writeln!(text, "cpods:   {count} local: {why}");
     }
     for pod in after.pods.iter().filter(|pod| !pod.up) {
-        let _ = writeln!(text, "cpods: WARNING: pod `{}` is not in use: {}", pod.name, pod.why);
+        let _ = writeln!(
+            text,
+            "cpods: WARNING: pod `{}` is not in use: {}",
+            pod.name, pod.why
+        );
     }
     if finished == 0 && local_jobs > 0 {
         text.push_str("cpods: WARNING: no job ran on a pod, see above for why\n");
@@ -154,8 +179,17 @@ pub(super) fn summary(before: &Status, after: &Status, wall: Duration) -> String
 }
 
 fn local_since(before: &Status, after: &Status) -> Vec<(String, u64)> {
-    let earlier = |why: &str| before.local.iter().find(|(known, _)| known == why).map_or(0, |(_, n)| *n);
-    let since = after.local.iter().map(|(why, count)| (why.clone(), count - earlier(why)));
+    let earlier = |why: &str| {
+        before
+            .local
+            .iter()
+            .find(|(known, _)| known == why)
+            .map_or(0, |(_, n)| *n)
+    };
+    let since = after
+        .local
+        .iter()
+        .map(|(why, count)| (why.clone(), count - earlier(why)));
     let mut since: Vec<_> = since.filter(|(_, count)| *count > 0).collect();
     since.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     since
@@ -167,14 +201,27 @@ mod tests {
 
     #[test]
     fn a_summary_counts_from_the_start_of_the_build() {
-        let before = Status { finished: 5, local: vec![("links".into(), 2)], ..Status::default() };
+        let before = Status {
+            finished: 5,
+            local: vec![("links".into(), 2)],
+            ..Status::default()
+        };
         let mut after = before.clone();
         after.finished = 9;
         after.failed = 1;
-        after.local = vec![("links".into(), 3), ("0 of 1 pods eligible for gcc: x".into(), 4)];
+        after.local = vec![
+            ("links".into(), 3),
+            ("0 of 1 pods eligible for gcc: x".into(), 4),
+        ];
         let text = summary(&before, &after, Duration::from_secs(2));
-        assert!(text.starts_with("cpods: 4 jobs on pods (1 failed), 5 local; 2.0 s\n"), "{text}");
-        assert!(text.contains("4 local: 0 of 1 pods eligible for gcc: x"), "{text}");
+        assert!(
+            text.starts_with("cpods: 4 jobs on pods (1 failed), 5 local; 2.0 s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("4 local: 0 of 1 pods eligible for gcc: x"),
+            "{text}"
+        );
         assert!(!text.contains("WARNING"), "{text}");
         after.finished = 5;
         assert!(summary(&before, &after, Duration::from_secs(2)).contains("WARNING: no job"));

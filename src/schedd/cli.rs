@@ -44,12 +44,20 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     crate::monitor::log_to_stderr(&args.log)?;
     let socket = match args.socket {
         Some(socket) => socket,
-        None => slots::make_runtime_dir().context("cannot make the runtime folder")?.join("hub.sock"),
+        None => slots::make_runtime_dir()
+            .context("cannot make the runtime folder")?
+            .join("hub.sock"),
     };
     let roots = canonical_roots(&args.roots)?;
     let rules = crate::rulefiles::load()?;
-    let config = Config { roots, pods: args.pods, rules };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let config = Config {
+        roots,
+        pods: args.pods,
+        rules,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let listener = listen(&socket)?;
@@ -76,8 +84,14 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub(crate) fn canonical_roots(given: &[PathBuf]) -> anyhow::Result<Roots> {
     let mut roots = Vec::new();
     for root in given {
-        let real = root.canonicalize().with_context(|| format!("root `{}`", root.display()))?;
-        anyhow::ensure!(real.is_dir(), "root `{}` is not a directory", root.display());
+        let real = root
+            .canonicalize()
+            .with_context(|| format!("root `{}`", root.display()))?;
+        anyhow::ensure!(
+            real.is_dir(),
+            "root `{}` is not a directory",
+            root.display()
+        );
         roots.push(real);
     }
     Roots::new(roots.iter().map(|root| root as &Path)).context("cannot serve these roots")

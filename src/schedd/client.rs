@@ -38,7 +38,9 @@ async fn converse<R: AsyncRead + Unpin>(
     outbox: &Rc<Outbox>,
 ) -> Result<(), WireError> {
     outbox.hello(Peer::Hub);
-    outbox.message(&ToClient::Welcome { roots: hub.roots().clone() })?;
+    outbox.message(&ToClient::Welcome {
+        roots: hub.roots().clone(),
+    })?;
     let Ok(message) = tokio::time::timeout(PATIENCE, first(receiver)).await else {
         return Err(WireError::Closed);
     };

@@ -61,12 +61,19 @@ impl FromStr for PodConfig {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let form = || PodConfigError::Form(text.into());
         let (name, address) = text.split_once('=').ok_or_else(form)?;
-        let path = address.strip_prefix("unix:").filter(|path| !path.is_empty()).ok_or_else(form)?;
+        let path = address
+            .strip_prefix("unix:")
+            .filter(|path| !path.is_empty())
+            .ok_or_else(form)?;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || !name.chars().all(is_plain) {
             return Err(PodConfigError::Name(name.into()));
         }
-        Ok(Self { name: name.into(), address: Address::Unix(path.into()), own: false })
+        Ok(Self {
+            name: name.into(),
+            address: Address::Unix(path.into()),
+            own: false,
+        })
     }
 }
 
@@ -86,11 +93,17 @@ mod tests {
     #[test]
     fn pods_are_parsed_or_refused_by_name() {
         let pod: PodConfig = "b1=unix:/run/x.sock".parse().unwrap();
-        assert_eq!((pod.name.as_str(), pod.address), ("b1", Address::Unix("/run/x.sock".into())));
+        assert_eq!(
+            (pod.name.as_str(), pod.address),
+            ("b1", Address::Unix("/run/x.sock".into()))
+        );
         for bad in ["b1", "b1=", "b1=ssh:x", "b1=unix:", "=unix:/x"] {
             let error = bad.parse::<PodConfig>().unwrap_err().to_string();
             assert!(error.contains('`'), "{error}");
         }
-        assert_eq!("a b=unix:/x".parse::<PodConfig>(), Err(PodConfigError::Name("a b".into())));
+        assert_eq!(
+            "a b=unix:/x".parse::<PodConfig>(),
+            Err(PodConfigError::Name("a b".into()))
+        );
     }
 }

@@ -6,9 +6,9 @@
 use crate::job::Digest;
 use crate::probe::Prober;
 use crate::rules::RuleSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long an answer is used without a look at the tool's files.
@@ -61,7 +61,9 @@ impl Identities {
         let (prober, rules) = (Arc::clone(&self.prober), Arc::clone(&self.rules));
         let probing = tokio::task::spawn_blocking(move || {
             let rule = rules.rule(&tool)?;
-            let mut prober = prober.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut prober = prober
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             match prober.probe(rule, &program, &path) {
                 Ok(found) => Some(found.identity),
                 Err(error) => {

@@ -62,5 +62,7 @@ fn is_own_socket(found: &std::fs::Metadata) -> bool {
 /// Whether the process at the other end is this user's (or root's).
 pub fn is_friend(stream: &tokio::net::UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }

@@ -13,14 +13,14 @@ mod pods;
 mod state;
 mod status;
 
-pub use cli::{command, main};
 pub(crate) use cli::canonical_roots;
+pub use cli::{command, main};
 pub use config::{Address, Config, PodConfig, PodConfigError};
 pub use listen::{ListenError, is_friend, listen};
 
 use crate::wire::messages::Status;
-pub use state::NOT_YET;
 use state::Hub;
+pub use state::NOT_YET;
 use std::rc::Rc;
 use tokio::net::UnixListener;
 

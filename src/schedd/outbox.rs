@@ -96,8 +96,15 @@ impl Outbox {
     }
 }
 
-async fn write_some<W: AsyncWrite + Unpin>(stream: &mut W, batch: &VecDeque<Vec<u8>>) -> io::Result<usize> {
-    let slices: Vec<IoSlice<'_>> = batch.iter().take(MOST_SLICES).map(|bytes| IoSlice::new(bytes)).collect();
+async fn write_some<W: AsyncWrite + Unpin>(
+    stream: &mut W,
+    batch: &VecDeque<Vec<u8>>,
+) -> io::Result<usize> {
+    let slices: Vec<IoSlice<'_>> = batch
+        .iter()
+        .take(MOST_SLICES)
+        .map(|bytes| IoSlice::new(bytes))
+        .collect();
     match stream.write_vectored(&slices).await? {
         0 => Err(io::ErrorKind::WriteZero.into()),
         written => Ok(written),

@@ -63,14 +63,21 @@ async fn connect(address: &Address) -> io::Result<(UnixStream, Option<Child>)> {
             if super::is_friend(&stream) {
                 return Ok((stream, None));
             }
-            Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"))
+            Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it belongs to another user",
+            ))
         }
         Address::Spawn { program, argv } => {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
             let theirs = OwnedFd::from(theirs);
             let mut command = Command::new(program);
-            command.arg0(&argv[0]).args(&argv[1..]).stdin(theirs.try_clone()?).stdout(theirs);
+            command
+                .arg0(&argv[0])
+                .args(&argv[1..])
+                .stdin(theirs.try_clone()?)
+                .stdout(theirs);
             // Its own group: a Ctrl-C at the terminal is for the build, not for the worker.
             let worker = command.process_group(0).kill_on_drop(true).spawn()?;
             Ok((UnixStream::from_std(ours)?, Some(worker)))
@@ -81,7 +88,9 @@ async fn connect(address: &Address) -> io::Result<(UnixStream, Option<Child>)> {
 /// A worker that lost its channel ends by itself, having killed its jobs; one that hangs is ended.
 async fn end_worker(worker: Option<Child>) {
     if let Some(mut worker) = worker
-        && timeout(Duration::from_secs(5), worker.wait()).await.is_err()
+        && timeout(Duration::from_secs(5), worker.wait())
+            .await
+            .is_err()
     {
         let _ = worker.kill().await;
     }
@@ -93,7 +102,10 @@ async fn session(hub: &Rc<Hub>, index: u32, own: bool, stream: UnixStream) -> Wi
     let sending = outbox.send_all(write);
     let speaking = async {
         outbox.hello(Peer::Hub);
-        if let Err(error) = outbox.message(&ToPod::Configure { roots: hub.roots().clone(), own }) {
+        if let Err(error) = outbox.message(&ToPod::Configure {
+            roots: hub.roots().clone(),
+            own,
+        }) {
             return WireError::Frame(error);
         }
         match listen(hub, index, &outbox, Receiver::new(read)).await {
@@ -126,9 +138,13 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
     mut receiver: Receiver<R>,
 ) -> Result<std::convert::Infallible, WireError> {
     let silent = || io::Error::new(io::ErrorKind::TimedOut, "no sign of life");
-    timeout(SILENCE, receiver.hello(Peer::Pod)).await.map_err(|_| silent())??;
+    timeout(SILENCE, receiver.hello(Peer::Pod))
+        .await
+        .map_err(|_| silent())??;
     loop {
-        let frame = timeout(SILENCE, receiver.frame()).await.map_err(|_| silent())??;
+        let frame = timeout(SILENCE, receiver.frame())
+            .await
+            .map_err(|_| silent())??;
         match frame {
             Frame::Data(payload) => {
                 if let Some(full) = hub.pod_data(index, payload)? {

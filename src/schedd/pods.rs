@@ -25,7 +25,10 @@ impl Hub {
             was_up
         };
         if was_up {
-            self.handle(Event::PodLost { pod: PodId(index), why: why.to_owned() });
+            self.handle(Event::PodLost {
+                pod: PodId(index),
+                why: why.to_owned(),
+            });
         }
     }
 
@@ -34,29 +37,50 @@ impl Hub {
             let mut state = self.state.borrow_mut();
             let pod = &mut state.pods[index as usize];
             let capabilities = capabilities(&offer, pod.own);
-            tracing::info!("pod `{}` offers {} slots, {} tools", pod.name, offer.slots, offer.tools.len());
+            tracing::info!(
+                "pod `{}` offers {} slots, {} tools",
+                pod.name,
+                offer.slots,
+                offer.tools.len()
+            );
             pod.offer = offer;
             pod.why.clear();
             match pod.outbox.replace(Rc::clone(outbox)) {
-                Some(_) => Event::PodChanged { pod: PodId(index), capabilities },
-                None => Event::PodJoined { pod: PodId(index), name: pod.name.clone(), capabilities },
+                Some(_) => Event::PodChanged {
+                    pod: PodId(index),
+                    capabilities,
+                },
+                None => Event::PodJoined {
+                    pod: PodId(index),
+                    name: pod.name.clone(),
+                    capabilities,
+                },
             }
         };
         self.handle(event);
     }
 
     /// Passes a piece of a stream on to the wrapper; returns its outbox if that is full.
-    pub(super) fn pod_data(&self, index: u32, payload: Vec<u8>) -> Result<Option<Rc<Outbox>>, FrameError> {
+    pub(super) fn pod_data(
+        &self,
+        index: u32,
+        payload: Vec<u8>,
+    ) -> Result<Option<Rc<Outbox>>, FrameError> {
         let (number, ..) = split_data(&payload)?;
         let state = self.state.borrow();
-        let Some(waiting) = state.running(RunId(number), PodId(index)) else { return Ok(None) };
+        let Some(waiting) = state.running(RunId(number), PodId(index)) else {
+            return Ok(None);
+        };
         waiting.outbox.frame(Kind::Data, payload);
         Ok(waiting.outbox.is_full().then(|| Rc::clone(&waiting.outbox)))
     }
 
     /// Waits for a slow wrapper, but not for ever: one that does not read is given up.
     pub(super) async fn wait_for(&self, full: &Rc<Outbox>) {
-        if tokio::time::timeout(SLOWEST_CLIENT, full.room()).await.is_err() {
+        if tokio::time::timeout(SLOWEST_CLIENT, full.room())
+            .await
+            .is_err()
+        {
             full.close();
         }
     }
@@ -64,7 +88,12 @@ impl Hub {
     pub(super) fn pod_says(&self, index: u32, message: FromPod) -> Result<(), FrameError> {
         let pod = PodId(index);
         if let Some(job) = about(&message)
-            && self.look(|state| state.runs.get(&RunId(job.0)).is_none_or(|run| run.pod != pod))
+            && self.look(|state| {
+                state
+                    .runs
+                    .get(&RunId(job.0))
+                    .is_none_or(|run| run.pod != pod)
+            })
         {
             // Of a run that no longer counts, or of another pod's.
             return Ok(());
@@ -92,9 +121,15 @@ impl Hub {
             }
             FromPod::Fault { job, why } => {
                 tracing::warn!("a pod's fault: {why}");
-                Event::RunFaulted { run: RunId(job.0), why }
+                Event::RunFaulted {
+                    run: RunId(job.0),
+                    why,
+                }
             }
-            FromPod::Declined { job, why } => Event::RunDeclined { run: RunId(job.0), why },
+            FromPod::Declined { job, why } => Event::RunDeclined {
+                run: RunId(job.0),
+                why,
+            },
             FromPod::Cancelled { job } => Event::RunCancelled { run: RunId(job.0) },
             FromPod::Offer(_) | FromPod::Pong => return Ok(()),
         };
@@ -122,11 +157,14 @@ fn capabilities(offer: &Offer, own: bool) -> Capabilities {
         identity: tool.identity,
     });
     Capabilities {
-        slots: if offer.view == ViewKind::None { 0 } else { offer.slots },
+        slots: if offer.view == ViewKind::None {
+            0
+        } else {
+            offer.slots
+        },
         overlay: offer.view == ViewKind::Overlay,
         own,
         machine: offer.machine.clone(),
         tools: tools.collect(),
     }
 }
-

@@ -7,7 +7,9 @@ use super::identity::Identities;
 use super::outbox::Outbox;
 use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
-use crate::wire::messages::{ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod};
+use crate::wire::messages::{
+    ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -179,7 +181,14 @@ impl Hub {
             hub_has_tool: submit.program_path.is_some(),
             tries: submit.tries,
         };
-        state.jobs.insert(job, Waiting { outbox: Rc::clone(outbox), task: submit.task, run: None });
+        state.jobs.insert(
+            job,
+            Waiting {
+                outbox: Rc::clone(outbox),
+                task: submit.task,
+                run: None,
+            },
+        );
         drop(state);
         self.handle(Event::JobSubmitted { job, request });
     }
@@ -228,17 +237,26 @@ impl State {
     /// The wrapper that waits for this run, if the run still counts.
     pub(super) fn running(&self, run: RunId, pod: PodId) -> Option<&Waiting> {
         let running = self.runs.get(&run).filter(|running| running.pod == pod)?;
-        self.jobs.get(&running.job).filter(|waiting| waiting.run == Some(run))
+        self.jobs
+            .get(&running.job)
+            .filter(|waiting| waiting.run == Some(run))
     }
 
     /// Does what the core wants done.
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
-                Action::StartRun { run, job, pod, tool_index } => self.start(run, job, pod, tool_index),
+                Action::StartRun {
+                    run,
+                    job,
+                    pod,
+                    tool_index,
+                } => self.start(run, job, pod, tool_index),
                 Action::CancelRun { run, pod } => {
                     if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
-                        let _ = outbox.message(&ToPod::Cancel { job: JobNumber(run.0) });
+                        let _ = outbox.message(&ToPod::Cancel {
+                            job: JobNumber(run.0),
+                        });
                     }
                 }
                 Action::FinishJob { job, run } => self.finish(job, run),
@@ -253,18 +271,38 @@ impl State {
 
     fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
         let there = &self.pods[pod.0 as usize];
-        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else { return };
+        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
+            return;
+        };
         waiting.run = Some(run);
-        self.runs.insert(run, Running { job, pod, finished: None });
+        self.runs.insert(
+            run,
+            Running {
+                job,
+                pod,
+                finished: None,
+            },
+        );
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
-        let placed = ToClient::Placed { pod: there.name.clone(), stamp: now_stamp() };
+        let placed = ToClient::Placed {
+            pod: there.name.clone(),
+            stamp: now_stamp(),
+        };
         let _ = waiting.outbox.message(&placed);
         let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
-        let _ = outbox.message(&ToPod::Start { job: JobNumber(run.0), tool, task: waiting.task.clone() });
+        let _ = outbox.message(&ToPod::Start {
+            job: JobNumber(run.0),
+            tool,
+            task: waiting.task.clone(),
+        });
     }
 
     fn finish(&mut self, job: JobId, run: RunId) {
-        let Some(finished) = self.runs.get_mut(&run).and_then(|running| running.finished.take()) else {
+        let Some(finished) = self
+            .runs
+            .get_mut(&run)
+            .and_then(|running| running.finished.take())
+        else {
             return;
         };
         self.counts.finished += 1;
@@ -284,14 +322,19 @@ impl State {
 /// this moment must never look older than it.
 fn now_stamp() -> Stamp {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    Stamp { seconds: time.tv_sec, nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0) }
+    Stamp {
+        seconds: time.tv_sec,
+        nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0),
+    }
 }
 
 /// Wakes the core when it asked to be woken.
 pub(super) async fn keep_time(hub: Rc<Hub>) {
     while !hub.is_stopping() {
         let next = hub.look(|state| state.core.poll_timeout());
-        let sleep = next.map_or(Duration::from_secs(3600), |at| Duration::from_micros(at.since_us(hub.now())));
+        let sleep = next.map_or(Duration::from_secs(3600), |at| {
+            Duration::from_micros(at.since_us(hub.now()))
+        });
         tokio::select! {
             () = tokio::time::sleep(sleep) => {
                 let now = hub.now();
@@ -303,4 +346,3 @@ pub(super) async fn keep_time(hub: Rc<Hub>) {
         }
     }
 }
-

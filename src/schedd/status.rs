@@ -6,7 +6,11 @@ use crate::wire::messages::{PodStatus, Status};
 
 /// A snapshot.
 pub(super) fn of(hub: &Hub) -> Status {
-    let roots = hub.roots().iter().map(|(_, root)| root.display().to_string()).collect();
+    let roots = hub
+        .roots()
+        .iter()
+        .map(|(_, root)| root.display().to_string())
+        .collect();
     hub.look(|state| Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -15,8 +19,17 @@ pub(super) fn of(hub: &Hub) -> Status {
         running: count(state.core.running()),
         finished: state.counts.finished,
         failed: state.counts.failed,
-        local: state.counts.local.iter().map(|(why, count)| (why.clone(), *count)).collect(),
-        pods: (0..).map(PodId).zip(&state.pods).map(|(id, _)| pod(state, id)).collect(),
+        local: state
+            .counts
+            .local
+            .iter()
+            .map(|(why, count)| (why.clone(), *count))
+            .collect(),
+        pods: (0..)
+            .map(PodId)
+            .zip(&state.pods)
+            .map(|(id, _)| pod(state, id))
+            .collect(),
     })
 }
 

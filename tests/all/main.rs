@@ -1,1 +1,5 @@
-//! One integration target.
+//! The integration tests: one program, since each would link the whole library again.
+
+mod support;
+
+mod launcher;
