@@ -1,5 +1,9 @@
 //! The integration tests: one program, since each would link the whole library again.
 
+mod project;
 mod support;
+mod tool;
 
 mod launcher;
+mod ninja;
+mod ninja_ends;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Where a program of this package was built.
@@ -33,7 +33,12 @@ pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// A daemon, killed at the end of the test.
+/// Waits for a child, but not for ever.
+pub(crate) fn wait_for_end(what: &str, child: &mut Child) -> ExitStatus {
+    wait_for(what, || child.try_wait().unwrap())
+}
+
+/// A daemon, ended with the test.
 pub(crate) struct Daemon(pub(crate) Child);
 
 impl Daemon {
@@ -42,24 +47,43 @@ impl Daemon {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // Asked first, so that a worker can unmount and clean up.
+        let ended = self.0.try_wait().is_ok_and(|status| status.is_some());
+        if !ended {
+            self.signal(rustix::process::Signal::CONT);
+            self.signal(rustix::process::Signal::TERM);
+            let end = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < end && self.0.try_wait().is_ok_and(|status| status.is_none()) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
         self.kill();
     }
 }
 
-/// A root with files, a hub, and one pod on this machine.
+/// A pod as a test wants it: its view and its slots.
+pub(crate) type PodSpec<'a> = (&'a str, u32);
+
+/// A root with files, a hub, and pods on this machine.
 pub(crate) struct Farm {
-    /// Everything of this test.
-    pub(crate) dir: tempfile::TempDir,
     /// The root, canonical.
     pub(crate) root: PathBuf,
-    pub(crate) workd: Daemon,
     pub(crate) schedd: Daemon,
-    view: String,
-    slots: u32,
+    /// The workers, the first named `pod1`.
+    pub(crate) workds: Vec<Daemon>,
+    pods: Vec<(String, u32)>,
+    more: Vec<String>,
+    /// Everything of this test; dropped after the daemons.
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Farm {
@@ -70,37 +94,80 @@ impl Farm {
 
     /// With one pod of this view and so many slots.
     pub(crate) fn with(view: &str, slots: u32) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::of(&[(view, slots)], &[])
+    }
+
+    /// With these pods, and more arguments for the hub.
+    pub(crate) fn of(pods: &[PodSpec<'_>], more: &[&str]) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("cpods-test-")
+            .tempdir()
+            .unwrap();
         let root = dir.path().canonicalize().unwrap().join("root");
         fs::create_dir(&root).unwrap();
-        let workd = Daemon(start_workd(dir.path(), view, slots));
-        let schedd = Daemon(start_schedd(dir.path(), &root));
-        let farm = Self { dir, root, workd, schedd, view: view.into(), slots };
+        fs::create_dir(dir.path().join("run")).unwrap();
+        let pods: Vec<_> = pods
+            .iter()
+            .map(|(view, slots)| ((*view).into(), *slots))
+            .collect();
+        let more: Vec<_> = more.iter().map(ToString::to_string).collect();
+        let workds = (0..pods.len()).map(|n| Daemon(start_workd(dir.path(), n, &pods[n])));
+        let workds = workds.collect();
+        let schedd = Daemon(start_schedd(dir.path(), &root, pods.len(), &more));
+        let farm = Self {
+            root,
+            schedd,
+            workds,
+            pods,
+            more,
+            dir,
+        };
         farm.wait_up();
         farm
     }
 
-    /// Starts the worker again, after it was killed.
+    /// Starts the first worker again, after it was killed.
     pub(crate) fn restart_workd(&mut self) {
-        self.workd = Daemon(start_workd(self.dir.path(), &self.view, self.slots));
+        self.workds[0] = Daemon(start_workd(self.dir.path(), 0, &self.pods[0]));
     }
 
     /// Starts the hub again, after it was killed.
     pub(crate) fn restart_schedd(&mut self) {
-        self.schedd = Daemon(start_schedd(self.dir.path(), &self.root));
+        self.schedd = Daemon(start_schedd(
+            self.dir.path(),
+            &self.root,
+            self.pods.len(),
+            &self.more,
+        ));
     }
 
-    /// Until the pod takes jobs.
+    /// Until every pod takes jobs.
     pub(crate) fn wait_up(&self) {
-        wait_for("the pod to join", || {
+        wait_for("the pods to join", || {
             let status = self.status()?;
-            status["pods"][0]["up"].as_bool().filter(|up| *up)
+            let pods = status["pods"].as_array()?;
+            pods.iter().all(|pod| pod["up"] == true).then_some(())
         });
+    }
+
+    /// In the arguments of every process of this test, and in no other's.
+    pub(crate) fn tag(&self) -> String {
+        self.dir
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// `cpods status --json`; none while the hub does not answer.
     pub(crate) fn status(&self) -> Option<serde_json::Value> {
-        let output = self.command(bin("cpods")).args(["status", "--json"]).output().unwrap();
+        let output = self
+            .command(bin("cpods"))
+            .args(["status", "--json"])
+            .output()
+            .unwrap();
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -124,15 +191,20 @@ impl Farm {
 
     /// A command in the root, with this test's hub and the programs on PATH.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.command_in(&self.root, program)
+    }
+
+    /// A command in a directory of the root.
+    pub(crate) fn command_in(&self, dir: &Path, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         let bins = bin("cpods-cc").parent().unwrap().to_owned();
         let path = format!("{}:{}", bins.display(), std::env::var("PATH").unwrap());
+        set_runtime_dir(&mut command, self.dir.path());
         command
-            .current_dir(&self.root)
+            .current_dir(dir)
             .env("PATH", path)
             .env("CPODS_HUB", self.hub_socket())
-            .env_remove("CPODS_SLOT_HELD")
-            .env("PWD", &self.root)
+            .env("PWD", dir)
             .stdin(Stdio::null());
         command
     }
@@ -141,13 +213,18 @@ impl Farm {
         self.dir.path().join("hub.sock")
     }
 
+    /// The first worker's.
     pub(crate) fn pod_socket(&self) -> PathBuf {
-        self.dir.path().join("pod.sock")
+        self.dir.path().join("pod1.sock")
     }
 
     /// Runs `cpods-cc` before this command; a fallback is an error.
     pub(crate) fn cc(&self, argv: &[&str]) -> Output {
-        self.command(bin("cpods-cc")).env("CPODS_FALLBACK", "0").args(argv).output().unwrap()
+        self.command(bin("cpods-cc"))
+            .env("CPODS_FALLBACK", "0")
+            .args(argv)
+            .output()
+            .unwrap()
     }
 
     /// The same, and it must succeed, on a pod.
@@ -155,7 +232,12 @@ impl Farm {
         let before = self.finished();
         let output = self.cc(argv);
         assert!(output.status.success(), "{argv:?}: {}", text(&output));
-        assert_eq!(self.finished(), before + 1, "{argv:?} did not run on the pod: {}", text(&output));
+        assert_eq!(
+            self.finished(),
+            before + 1,
+            "{argv:?} did not run on the pod: {}",
+            text(&output)
+        );
         output
     }
 
@@ -164,7 +246,7 @@ impl Farm {
         self.command(argv[0]).args(&argv[1..]).output().unwrap()
     }
 
-    /// The logs of both daemons.
+    /// A daemon's log: of `schedd`, `pod1`, ...
     pub(crate) fn log(&self, daemon: &str) -> String {
         fs::read_to_string(self.dir.path().join(format!("{daemon}.log"))).unwrap_or_default()
     }
@@ -180,21 +262,77 @@ pub(crate) fn text(output: &Output) -> String {
     )
 }
 
-fn logged(command: &mut Command, log: &Path) -> Child {
-    let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+/// Slots of this test's own, and nothing of the environment around the tests.
+fn set_runtime_dir(command: &mut Command, dir: &Path) {
+    for name in [
+        "CPODS_SLOT_HELD",
+        "CPODS_DISABLE",
+        "CPODS_FALLBACK",
+        "CPODS_RULES",
+    ] {
+        command.env_remove(name);
+    }
+    for name in [
+        "CPODS_VERBOSE",
+        "CPODS_LOG",
+        "CPODS_CLIENT",
+        "MAKEFLAGS",
+        "NINJA_STATUS",
+    ] {
+        command.env_remove(name);
+    }
+    command.env("XDG_RUNTIME_DIR", dir.join("run"));
 }
 
-fn start_workd(dir: &Path, view: &str, slots: u32) -> Child {
+fn logged(command: &mut Command, dir: &Path, name: &str) -> Child {
+    let log = dir.join(format!("{name}.log"));
+    let log = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(log)
+        .unwrap();
+    set_runtime_dir(command, dir);
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn start_workd(dir: &Path, number: usize, (view, slots): &(String, u32)) -> Child {
+    let name = format!("pod{}", number + 1);
     let mut command = Command::new(bin("cpods-workd"));
-    command.arg("--socket").arg(dir.join("pod.sock")).arg("--cache").arg(dir.join("cache"));
-    command.args(["--name", "pod1", "--view", view, "--slots", &slots.to_string()]);
-    logged(&mut command, &dir.join("workd.log"))
+    command
+        .arg("--socket")
+        .arg(dir.join(format!("{name}.sock")));
+    command
+        .arg("--cache")
+        .arg(dir.join(format!("{name}.cache")));
+    command.args([
+        "--name",
+        &name,
+        "--view",
+        view,
+        "--slots",
+        &slots.to_string(),
+    ]);
+    logged(&mut command, dir, &name)
 }
 
-fn start_schedd(dir: &Path, root: &Path) -> Child {
+fn start_schedd(dir: &Path, root: &Path, pods: usize, more: &[String]) -> Child {
     let mut command = Command::new(bin("cpods-schedd"));
-    command.arg("--socket").arg(dir.join("hub.sock")).arg("--root").arg(root);
-    command.arg("--pod").arg(format!("pod1=unix:{}", dir.join("pod.sock").display()));
-    logged(&mut command, &dir.join("schedd.log"))
+    command
+        .arg("--socket")
+        .arg(dir.join("hub.sock"))
+        .arg("--root")
+        .arg(root)
+        .args(more);
+    for name in (1..=pods).map(|n| format!("pod{n}")) {
+        let socket = dir.join(format!("{name}.sock"));
+        command
+            .arg("--pod")
+            .arg(format!("{name}=unix:{}", socket.display()));
+    }
+    logged(&mut command, dir, "schedd")
 }
