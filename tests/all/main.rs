@@ -4,6 +4,7 @@ mod project;
 mod support;
 mod tool;
 
+mod faults;
 mod launcher;
 mod ninja;
 mod ninja_ends;

@@ -1,5 +1,7 @@
 //! A hub and its pods for one test: real daemons on sockets in a folder of their own.
 
+use rustix::process::{Pid, Signal, kill_process};
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,30 +41,49 @@ pub(crate) fn wait_for_end(what: &str, child: &mut Child) -> ExitStatus {
 }
 
 /// A daemon, ended with the test.
-pub(crate) struct Daemon(pub(crate) Child);
+pub(crate) struct Daemon {
+    child: RefCell<Child>,
+}
 
 impl Daemon {
-    /// `kill -9`, and waits.
-    pub(crate) fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    fn new(child: Child) -> Self {
+        Self {
+            child: child.into(),
+        }
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, signal).unwrap();
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.borrow().id()
+    }
+
+    /// `kill -9`, and waits.
+    pub(crate) fn kill(&self) {
+        let _ = self.child.borrow_mut().kill();
+        let _ = self.child.borrow_mut().wait();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child.borrow()), signal).unwrap();
+    }
+
+    /// Waits for its end, but not for ever.
+    pub(crate) fn wait(&self) -> ExitStatus {
+        wait_for_end("a daemon's end", &mut self.child.borrow_mut())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.child.borrow_mut().try_wait().unwrap().is_some()
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Asked first, so that a worker can unmount and clean up.
-        let ended = self.0.try_wait().is_ok_and(|status| status.is_some());
-        if !ended {
-            self.signal(rustix::process::Signal::CONT);
-            self.signal(rustix::process::Signal::TERM);
+        if !self.has_ended() {
+            self.signal(Signal::CONT);
+            self.signal(Signal::TERM);
             let end = Instant::now() + Duration::from_secs(5);
-            while Instant::now() < end && self.0.try_wait().is_ok_and(|status| status.is_none()) {
+            while Instant::now() < end && !self.has_ended() {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
@@ -111,9 +132,9 @@ impl Farm {
             .map(|(view, slots)| ((*view).into(), *slots))
             .collect();
         let more: Vec<_> = more.iter().map(ToString::to_string).collect();
-        let workds = (0..pods.len()).map(|n| Daemon(start_workd(dir.path(), n, &pods[n])));
+        let workds = (0..pods.len()).map(|n| Daemon::new(start_workd(dir.path(), n, &pods[n])));
         let workds = workds.collect();
-        let schedd = Daemon(start_schedd(dir.path(), &root, pods.len(), &more));
+        let schedd = Daemon::new(start_schedd(dir.path(), &root, pods.len(), &more));
         let farm = Self {
             root,
             schedd,
@@ -127,18 +148,14 @@ impl Farm {
     }
 
     /// Starts the first worker again, after it was killed.
-    pub(crate) fn restart_workd(&mut self) {
-        self.workds[0] = Daemon(start_workd(self.dir.path(), 0, &self.pods[0]));
+    pub(crate) fn start_workd_again(&self) -> Daemon {
+        Daemon::new(start_workd(self.dir.path(), 0, &self.pods[0]))
     }
 
     /// Starts the hub again, after it was killed.
-    pub(crate) fn restart_schedd(&mut self) {
-        self.schedd = Daemon(start_schedd(
-            self.dir.path(),
-            &self.root,
-            self.pods.len(),
-            &self.more,
-        ));
+    pub(crate) fn start_schedd_again(&self) -> Daemon {
+        let child = start_schedd(self.dir.path(), &self.root, self.pods.len(), &self.more);
+        Daemon::new(child)
     }
 
     /// Until every pod takes jobs.
