@@ -15,11 +15,27 @@ fn an_object_and_its_depfile_equal_the_local_ones() {
     for view in ["overlay", "rewrite"] {
         let farm = Farm::with(view, 2);
         hello(&farm);
-        let args = ["gcc", "-g", "-O2", "-Iinc", "-MD", "-MF", "hello.d", "-c", "src/hello.c", "-o", "hello.o"];
+        let args = [
+            "gcc",
+            "-g",
+            "-O2",
+            "-Iinc",
+            "-MD",
+            "-MF",
+            "hello.d",
+            "-c",
+            "src/hello.c",
+            "-o",
+            "hello.o",
+        ];
         farm.cc_remote(&args);
         let (object, depfile) = (farm.read("hello.o"), farm.read("hello.d"));
         assert!(farm.bare(&args).status.success());
-        assert_eq!(String::from_utf8_lossy(&depfile), String::from_utf8_lossy(&farm.read("hello.d")), "{view}");
+        assert_eq!(
+            String::from_utf8_lossy(&depfile),
+            String::from_utf8_lossy(&farm.read("hello.d")),
+            "{view}"
+        );
         assert!(object == farm.read("hello.o"), "{view}: objects differ");
     }
 }
@@ -48,7 +64,11 @@ fn umask_and_limits_travel() {
         assert!(farm.bare(&["sh", "-c", &script]).status.success());
         assert_eq!(farm.finished(), before + 1);
         let mode = std::fs::metadata(farm.root.join("a.o")).unwrap().mode() & 0o777;
-        assert_eq!(mode, 0o666 & !u32::from_str_radix(mask, 8).unwrap(), "umask {mask}");
+        assert_eq!(
+            mode,
+            0o666 & !u32::from_str_radix(mask, 8).unwrap(),
+            "umask {mask}"
+        );
     }
 }
 
@@ -60,7 +80,12 @@ fn an_older_stamp_than_an_edit_made_while_the_job_ran() {
     let early = std::time::SystemTime::now();
     farm.cc_remote(&["gcc", "-c", "slow.c", "-o", "slow.o"]);
     farm.write("slow.h", "#define N 2\n");
-    let modified = |name: &str| std::fs::metadata(farm.root.join(name)).unwrap().modified().unwrap();
+    let modified = |name: &str| {
+        std::fs::metadata(farm.root.join(name))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
     assert!(modified("slow.o") <= modified("slow.h"));
     assert!(modified("slow.o") + std::time::Duration::from_millis(20) >= early);
 }

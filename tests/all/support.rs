@@ -75,7 +75,14 @@ impl Farm {
         fs::create_dir(&root).unwrap();
         let workd = Daemon(start_workd(dir.path(), view, slots));
         let schedd = Daemon(start_schedd(dir.path(), &root));
-        let farm = Self { dir, root, workd, schedd, view: view.into(), slots };
+        let farm = Self {
+            dir,
+            root,
+            workd,
+            schedd,
+            view: view.into(),
+            slots,
+        };
         farm.wait_up();
         farm
     }
@@ -100,7 +107,11 @@ impl Farm {
 
     /// `cpods status --json`; none while the hub does not answer.
     pub(crate) fn status(&self) -> Option<serde_json::Value> {
-        let output = self.command(bin("cpods")).args(["status", "--json"]).output().unwrap();
+        let output = self
+            .command(bin("cpods"))
+            .args(["status", "--json"])
+            .output()
+            .unwrap();
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -147,7 +158,11 @@ impl Farm {
 
     /// Runs `cpods-cc` before this command; a fallback is an error.
     pub(crate) fn cc(&self, argv: &[&str]) -> Output {
-        self.command(bin("cpods-cc")).env("CPODS_FALLBACK", "0").args(argv).output().unwrap()
+        self.command(bin("cpods-cc"))
+            .env("CPODS_FALLBACK", "0")
+            .args(argv)
+            .output()
+            .unwrap()
     }
 
     /// The same, and it must succeed, on a pod.
@@ -155,7 +170,12 @@ impl Farm {
         let before = self.finished();
         let output = self.cc(argv);
         assert!(output.status.success(), "{argv:?}: {}", text(&output));
-        assert_eq!(self.finished(), before + 1, "{argv:?} did not run on the pod: {}", text(&output));
+        assert_eq!(
+            self.finished(),
+            before + 1,
+            "{argv:?} did not run on the pod: {}",
+            text(&output)
+        );
         output
     }
 
@@ -181,20 +201,46 @@ pub(crate) fn text(output: &Output) -> String {
 }
 
 fn logged(command: &mut Command, log: &Path) -> Child {
-    let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    let log = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(log)
+        .unwrap();
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 fn start_workd(dir: &Path, view: &str, slots: u32) -> Child {
     let mut command = Command::new(bin("cpods-workd"));
-    command.arg("--socket").arg(dir.join("pod.sock")).arg("--cache").arg(dir.join("cache"));
-    command.args(["--name", "pod1", "--view", view, "--slots", &slots.to_string()]);
+    command
+        .arg("--socket")
+        .arg(dir.join("pod.sock"))
+        .arg("--cache")
+        .arg(dir.join("cache"));
+    command.args([
+        "--name",
+        "pod1",
+        "--view",
+        view,
+        "--slots",
+        &slots.to_string(),
+    ]);
     logged(&mut command, &dir.join("workd.log"))
 }
 
 fn start_schedd(dir: &Path, root: &Path) -> Child {
     let mut command = Command::new(bin("cpods-schedd"));
-    command.arg("--socket").arg(dir.join("hub.sock")).arg("--root").arg(root);
-    command.arg("--pod").arg(format!("pod1=unix:{}", dir.join("pod.sock").display()));
+    command
+        .arg("--socket")
+        .arg(dir.join("hub.sock"))
+        .arg("--root")
+        .arg(root);
+    command
+        .arg("--pod")
+        .arg(format!("pod1=unix:{}", dir.join("pod.sock").display()));
     logged(&mut command, &dir.join("schedd.log"))
 }
