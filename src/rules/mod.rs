@@ -1,44 +1,27 @@
 //! Rule files, and what a command line means by them.
+//!
+//! `ninja-rules/README.md` says what a rule file may hold. The build script compiles the files
+//! ([`compile`]) into tables; [`parse`] and [`resolve`] turn a command line into a job or a reason
+//! to run it locally. Reads no file and no clock: what stands on the disk is asked of a [`Look`].
 
 mod ask;
+mod classify;
+pub mod compile;
+mod file;
+mod flags;
+mod glob;
 mod rule;
+mod scan;
+mod set;
+mod words;
 
 pub use ask::{Command, Decision, FileKind, Look, Reason};
+pub use classify::{Parsed, classify, parse, resolve};
 pub use rule::{
     Attach, Flag, Language, List, Mode, NameMap, Operands, Probe, Rewrite, Rule, Search, Table,
     Text, Value, Variable,
 };
-/// stub
-#[derive(Debug)]
-pub struct RuleSet;
-/// stub
-#[derive(Debug)]
-pub struct Parsed;
-impl Rule {
-    /// s
-    pub fn tool(&self) -> &str {
-        &self.tool
-    }
-}
-impl RuleSet {
-    /// s
-    pub fn rule_for(&self, _: &std::ffi::OsStr) -> Option<&Rule> {
-        None
-    }
-    /// s
-    pub fn rule(&self, _: &str) -> Option<&Rule> {
-        None
-    }
-}
-/// s
-pub fn parse(_: &RuleSet, _: &Command<'_>, _: &dyn Look) -> Result<Parsed, Reason> {
-    Ok(Parsed)
-}
-/// s
-pub fn resolve(_: Parsed, _: &crate::paths::Roots, _: &dyn Look) -> Decision {
-    panic!()
-}
-/// s
-pub fn explain(_: &RuleSet, _: &Command<'_>, _: &crate::paths::Roots, _: &dyn Look) -> String {
-    panic!()
-}
+pub use set::{RuleSet, machine_identity};
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod support;
 mod tool;
 
 mod faults;
+mod house;
 mod launcher;
 mod ninja;
 mod ninja_ends;
