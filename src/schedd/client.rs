@@ -3,7 +3,7 @@
 use super::outbox::Outbox;
 use super::state::Hub;
 use super::status;
-use crate::wire::frame::Peer;
+use crate::wire::frame::{FrameError, Peer};
 use crate::wire::messages::{FromClient, ToClient};
 use crate::wire::stream::{Receiver, WireError};
 use std::rc::Rc;
@@ -51,8 +51,10 @@ async fn converse<R: AsyncRead + Unpin>(
             let job = hub.new_job();
             let gone = async {
                 // Nothing more comes from a wrapper: any frame, or the end, ends its job.
-                let end = receiver.frame().await;
-                end.err().unwrap_or(WireError::Closed)
+                match receiver.frame().await {
+                    Ok(_) => FrameError::Payload("a frame after the job".into()).into(),
+                    Err(end) => end,
+                }
             };
             let told = hub.submit(job, *submit, outbox);
             tokio::pin!(gone);
@@ -61,10 +63,7 @@ async fn converse<R: AsyncRead + Unpin>(
                 () = told => gone.await,
             };
             hub.abandon(job);
-            return match end {
-                WireError::Frame(error) => Err(error.into()),
-                _ => Ok(()),
-            };
+            return Err(end);
         }
     }
     Ok(())
