@@ -77,6 +77,7 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
         roots,
         pods,
         rules: crate::rulefiles::load()?,
+        patience: schedd::DEFAULT_PATIENCE,
     };
     let schedd = Schedd::start(config, listener);
     wait_for_pods(&schedd).await;

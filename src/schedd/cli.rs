@@ -1,12 +1,13 @@
 //! The command line of `cpods-schedd`.
 
-use super::{Config, PodConfig, Schedd, listen};
+use super::{Config, DEFAULT_PATIENCE, PodConfig, Schedd, listen};
 use crate::paths::Roots;
 use crate::slots;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The scheduler daemon of cpods: takes jobs from wrappers on this machine, gives them to pods.
@@ -24,6 +25,10 @@ struct Args {
     /// A pod and how to reach its worker; may be given several times
     #[arg(long = "pod", value_name = "NAME=unix:PATH")]
     pods: Vec<PodConfig>,
+
+    /// How long a job whose tool this machine lacks waits for a pod that offers it
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_PATIENCE.as_secs())]
+    patience: u64,
 
     /// What to log: off, error, warn, info, debug, trace, or tracing-subscriber's filter syntax
     #[arg(long, value_name = "FILTER", default_value = "info")]
@@ -54,6 +59,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         roots,
         pods: args.pods,
         rules,
+        patience: Duration::from_secs(args.patience),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

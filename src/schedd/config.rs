@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A hub's configuration.
 #[derive(Debug)]
@@ -16,7 +17,12 @@ pub struct Config {
     pub pods: Vec<PodConfig>,
     /// What is known of tools.
     pub rules: Arc<RuleSet>,
+    /// How long a job whose tool the hub lacks waits for a pod that offers it.
+    pub patience: Duration,
 }
+
+/// [`Config::patience`] where nobody asked for another.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ mod status;
 
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};
-pub use config::{Address, Config, PodConfig, PodConfigError};
+pub use config::{Address, Config, DEFAULT_PATIENCE, PodConfig, PodConfigError};
 pub use listen::{ListenError, is_friend, listen};
 
 use crate::wire::messages::Status;

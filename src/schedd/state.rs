@@ -94,8 +94,12 @@ impl Hub {
             offer: Offer::default(),
             why: NOT_YET.into(),
         });
+        let limits = Limits {
+            patience_us: u64::try_from(config.patience.as_micros()).unwrap_or(u64::MAX),
+            ..Limits::default()
+        };
         let state = State {
-            core: Core::new(Limits::default()),
+            core: Core::new(limits),
             next_job: 0,
             clients: HashMap::new(),
             jobs: HashMap::new(),
