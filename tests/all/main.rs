@@ -4,8 +4,10 @@ mod project;
 mod support;
 mod tool;
 
+mod fallback;
 mod faults;
 mod house;
 mod launcher;
 mod ninja;
 mod ninja_ends;
+mod outputs;

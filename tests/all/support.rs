@@ -118,6 +118,14 @@ impl Farm {
         Self::of(&[(view, slots)], &[])
     }
 
+    /// A root, and a hub that is not there any more.
+    pub(crate) fn without_hub() -> Self {
+        let farm = Self::of(&[], &[]);
+        farm.schedd.signal(Signal::TERM);
+        assert!(farm.schedd.wait().success());
+        farm
+    }
+
     /// With these pods, and more arguments for the hub.
     pub(crate) fn of(pods: &[PodSpec<'_>], more: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
