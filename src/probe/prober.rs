@@ -3,7 +3,8 @@
 use super::command::CommandError;
 use super::digests::{Digests, Stamp, now};
 use super::elf::{self, Needs};
-use super::evidence::{self, Asking, Evidence};
+use super::evidence::{Asking, Evidence};
+use super::gather::{Ask, gather_all};
 use super::identity::{self, Sources};
 use super::parallel;
 use super::path::{all_on_path, directories};
@@ -17,6 +18,7 @@ use std::env::consts::ARCH;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -24,7 +26,7 @@ use thiserror::Error;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A tool whose identity is not known.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum ProbeError {
     /// There is no such program.
     #[error("`{0}` is no executable program")]
@@ -55,7 +57,7 @@ pub enum ProbeError {
         /// The file or directory.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 }
 
@@ -93,13 +95,6 @@ impl Record {
                 .iter()
                 .all(|(file, then)| stamp(file).is_ok_and(|now| now == *then))
     }
-}
-
-/// One tool to be probed.
-struct Ask<'r> {
-    rule: &'r Rule,
-    program: String,
-    path: PathBuf,
 }
 
 /// Probes tools. One value serves a whole process; it is not cheap to make.
@@ -158,19 +153,21 @@ impl Prober {
         program: &str,
         path: &Path,
     ) -> Result<OfferedTool, ProbeError> {
-        let key = (rule.tool.to_string(), path.to_path_buf());
+        // Questions are asked from another directory.
+        let path = std::path::absolute(path).unwrap_or_default();
+        let key = (rule.tool.to_string(), path.clone());
         if let Some(record) = self.records.get(&key)
             && record.round == self.round
             && record.probe == rule.probe
             && record.offered.program == program
-            && record.is_true(path)
+            && record.is_true(&path)
         {
             return Ok(record.offered.clone());
         }
         let ask = Ask {
             rule,
             program: program.into(),
-            path: path.into(),
+            path,
         };
         let mut results = self.probe_batch(&[ask]);
         // One ask, one result.
@@ -205,6 +202,7 @@ impl Prober {
                 let (rule, _, _) = rule_for(&name)?;
                 // Names that are not text match no rule's program on another machine either.
                 let program = name.into_string().ok()?;
+                let path = std::path::absolute(path).ok()?;
                 Some(Ask {
                     rule,
                     program,
@@ -243,7 +241,7 @@ impl Prober {
             path: &self.path,
             limit: self.limit,
         };
-        let gathered = parallel::map(asks, 1, |ask| gather(ask, asking));
+        let gathered = gather_all(asks, asking);
         let found: Vec<&Evidence> = gathered
             .iter()
             .flatten()
@@ -339,26 +337,6 @@ fn globs(patterns: &[Text]) -> GlobSet {
     set.build().unwrap_or_default()
 }
 
-fn gather(ask: &Ask<'_>, asking: Asking<'_>) -> Result<(PathBuf, Evidence), ProbeError> {
-    if ask.rule.covers_roots && ask.path.as_os_str().is_empty() {
-        let mut evidence = Evidence {
-            version: ask.program.clone(),
-            programs: elf::base_libraries(asking.path, asking.limit),
-            ..Evidence::default()
-        };
-        evidence.texts.push(ask.program.clone().into_bytes());
-        return Ok((PathBuf::new(), evidence));
-    }
-    let absent = || ProbeError::Absent(ask.path.clone());
-    let resolved = ask.path.canonicalize().map_err(|_| absent())?;
-    if !resolved.is_file() {
-        return Err(absent());
-    }
-    let program = std::path::absolute(&ask.path).map_err(|_| absent())?;
-    let evidence = evidence::gather(&ask.rule.probe, &program, &resolved, asking)?;
-    Ok((resolved, evidence))
-}
-
 /// What each program in the evidence loads.
 fn all_needs(found: &[&Evidence], asking: Asking<'_>) -> HashMap<PathBuf, Needs> {
     let programs = found.iter().flat_map(|evidence| &evidence.programs);
@@ -376,8 +354,12 @@ fn offer(
     sources: &mut Sources<'_, '_>,
 ) -> Result<OfferedTool, ProbeError> {
     let machine = ask.rule.probe.machine.then_some(ARCH);
-    let identity: Digest = identity::identify(&ask.rule.tool, machine, evidence, sources)
-        .map_err(|(path, source)| ProbeError::Read { path, source })?;
+    let identity: Digest = identity::identify(&ask.rule.tool, machine, evidence, sources).map_err(
+        |(path, error)| {
+            let source = Arc::new(error);
+            ProbeError::Read { path, source }
+        },
+    )?;
     Ok(OfferedTool {
         tool: ask.rule.tool.to_string(),
         program: ask.program.clone(),

@@ -60,7 +60,7 @@ impl Toy {
         let script = r#"#!/bin/sh
 home=$(dirname "$(dirname "$0")")
 case $1 in
---version) echo "toy 1.0" ;;
+--version) echo "$(basename "$0") 1.0" ;;
 -dumpmachine) echo toy-linux ;;
 -dumpspecs) cat "$home/lib/specs" ;;
 -print-prog-name=cc1) echo "$home/lib/cc1" ;;
