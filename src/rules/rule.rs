@@ -84,6 +84,9 @@ pub struct Probe {
     /// Arguments that print the path of one of `programs`, which replaces `{name}`. A name printed
     /// without a slash is looked up along `PATH`; nothing found is part of the identity too.
     pub print_program: List<Text>,
+    /// Whether the content of the shared libraries that the program and `programs` load at their
+    /// start is part of the identity.
+    pub libraries: bool,
     /// Commands (arguments only) whose standard output is part of the identity.
     pub outputs: List<List<Text>>,
     /// Commands that list the directories searched for headers.
@@ -121,6 +124,10 @@ pub struct Mode {
     pub local_without_output: Option<Text>,
     /// Why the rewrite view would not give identical bytes.
     pub overlay_only: Option<Text>,
+    /// Whether a depfile that a flag names counts as the output.
+    pub depfile_is_output: bool,
+    /// Names of files written besides, as for [`Flag::writes`].
+    pub writes: List<Text>,
 }
 
 /// The flags of one command line or of one sub-program that flags are passed on to.
@@ -134,6 +141,7 @@ pub struct Table {
 
 /// How a flag's value is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Attach {
     /// There is no value.
     #[default]
@@ -152,6 +160,7 @@ pub enum Attach {
 
 /// What a flag's value, or an operand, is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Value {
     /// No path, passed on as it stands.
     #[default]
@@ -199,17 +208,22 @@ pub struct Flag {
     pub only_in_root: Option<Text>,
     /// Index into [`Rule::modes`].
     pub mode: Option<u8>,
-    /// Name of the depfile that it asks for where no flag names one.
+    /// Name of the depfile that it asks for where no flag names one; as for [`Flag::writes`].
     pub depfile: Option<Text>,
     /// It names the target in the depfile.
     pub dep_target: bool,
-    /// Names of files written besides; `{base}` is the output without its last extension, or the
-    /// source's name without directory and extension; `{source}` the source's name with extension.
+    /// Names of files written besides. `{source}` is the source's name without directory, `{stem}`
+    /// the same without its extension, and `{base}` the output that a flag names without its
+    /// extension, or else `{stem}`. Relative to the working directory.
     pub writes: List<Text>,
     /// Why it runs locally.
     pub local: Option<Text>,
     /// Why the rewrite view would not give identical bytes.
     pub overlay_only: Option<Text>,
+    /// Why it runs locally where no flag names the output.
+    pub local_without_output: Option<Text>,
+    /// Added to the value if it does not end so, to get the name of the file.
+    pub suffix: Option<Text>,
     /// Every word after it is an operand.
     pub ends_flags: bool,
 }
@@ -223,9 +237,11 @@ pub struct Operands {
     pub required: bool,
     /// Words with a meaning of their own, and why they run locally (`-` is standard input).
     pub local: List<(Text, Text)>,
+    /// Globs on words that are text after all (`name=value`).
+    pub text: List<Text>,
     /// Whether an operand of no known language is an input all the same (a linker's object).
     pub other: bool,
-    /// Extensions tried, in this order, where an operand names no existing file.
+    /// Extensions tried, in this order, where an operand names no existing file; with the dot.
     pub extensions: List<Text>,
 }
 
@@ -240,6 +256,8 @@ pub struct Language {
     pub local: Option<Text>,
     /// Whether flags that ask for a depfile have one written for it.
     pub depfile: bool,
+    /// Of what flags have written besides, by [`Flag::writes`], that which is not for it.
+    pub not_written: List<Text>,
 }
 
 /// What is added in the rewrite view.
