@@ -30,6 +30,8 @@ pub(super) struct Evidence {
     pub(super) texts: Vec<Vec<u8>>,
     /// Itself, and programs that it calls.
     pub(super) programs: Vec<Named>,
+    /// Whether what the programs load counts too.
+    pub(super) libraries: bool,
     /// Other files and directories.
     pub(super) files: Vec<Named>,
     /// Directories that it searches, in order, as it names them.
@@ -77,6 +79,7 @@ pub(super) fn introduce(
 pub(super) enum Question<'r> {
     Output(&'r [Text]),
     Program(&'r str),
+    File(&'r str),
     Search(&'r Search),
 }
 
@@ -85,6 +88,7 @@ pub(super) enum Question<'r> {
 pub(super) enum Answer {
     Text(Vec<Vec<u8>>),
     Program(Named),
+    File(Named),
     Searched(Vec<Named>),
 }
 
@@ -92,8 +96,10 @@ pub(super) enum Answer {
 pub(super) fn questions(probe: &Probe) -> impl Iterator<Item = Question<'_>> {
     let outputs = probe.outputs.iter().map(|args| Question::Output(args));
     let programs = probe.programs.iter().map(|name| Question::Program(name));
+    let files = probe.found_files.iter().map(|name| Question::File(name));
     outputs
         .chain(programs)
+        .chain(files)
         .chain(probe.search.iter().map(Question::Search))
 }
 
@@ -115,6 +121,12 @@ pub(super) fn answer(
             let found = find_program(probe, program, name, asking)?;
             Answer::Program((name.into(), found))
         }
+        Question::File(name) => {
+            let printed = ask_name(&probe.print_file, program, name, asking)?;
+            let found = PathBuf::from(OsStr::from_bytes(&printed));
+            let found = Some(found).filter(|_| printed.contains(&b'/'));
+            Answer::File((name.into(), resolve(found)))
+        }
         Question::Search(search) => {
             let said = ask(program, &search.args, asking)?;
             Answer::Searched(listed(search, &said))
@@ -132,6 +144,7 @@ pub(super) fn assemble(
     let mut evidence = Evidence {
         version: introduction.version,
         texts: introduction.texts,
+        libraries: probe.libraries,
         ..Evidence::default()
     };
     if probe.program {
@@ -142,11 +155,13 @@ pub(super) fn assemble(
         match answer {
             Answer::Text(texts) => evidence.texts.extend(texts),
             Answer::Program(program) => evidence.programs.push(program),
+            Answer::File(file) => evidence.files.push(file),
             Answer::Searched(directories) => evidence.searched.extend(directories),
         }
     }
     let bin = resolved.parent().unwrap_or(Path::new("/"));
-    evidence.files = probe.files.iter().map(|file| named(file, bin)).collect();
+    let named = probe.files.iter().map(|file| named(file, bin));
+    evidence.files.extend(named);
     evidence
 }
 
@@ -192,6 +207,19 @@ fn first_line(said: &Said) -> String {
     line.unwrap_or_default().trim().into()
 }
 
+/// What the tool prints when asked with a name in the place of `{name}`.
+fn ask_name(
+    print: &[Text],
+    program: &Path,
+    name: &str,
+    asking: Asking<'_>,
+) -> Result<Vec<u8>, ProbeError> {
+    let args = print.iter().map(|word| word.replace("{name}", name).into());
+    let args: Vec<OsString> = args.collect();
+    let said = ask_words(program, args.iter().map(OsString::as_os_str), asking)?;
+    Ok(said.stdout.trim_ascii().to_vec())
+}
+
 /// The path of a program that the tool calls.
 fn find_program(
     probe: &Probe,
@@ -199,17 +227,12 @@ fn find_program(
     name: &str,
     asking: Asking<'_>,
 ) -> Result<Option<PathBuf>, ProbeError> {
-    if probe.print_program.is_empty() {
-        return Ok(resolve(find_on_path(OsStr::new(name), asking.path)));
-    }
-    let args: Vec<OsString> = probe
-        .print_program
-        .iter()
-        .map(|word| word.replace("{name}", name).into())
-        .collect();
-    let said = ask_words(program, args.iter().map(OsString::as_os_str), asking)?;
-    let printed = OsStr::from_bytes(said.stdout.trim_ascii());
-    Ok(resolve(find_on_path(printed, asking.path)))
+    let called = match probe.print_program.is_empty() {
+        true => name.as_bytes().to_vec(),
+        false => ask_name(&probe.print_program, program, name, asking)?,
+    };
+    let called = OsStr::from_bytes(&called);
+    Ok(resolve(find_on_path(called, asking.path)))
 }
 
 fn resolve(found: Option<PathBuf>) -> Option<PathBuf> {

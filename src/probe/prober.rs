@@ -10,13 +10,13 @@ use super::parallel;
 use super::path::{all_on_path, directories};
 use super::tree::Forest;
 use crate::job::Digest;
-use crate::rules::{Probe, Rule, Text};
+use crate::rules::{Probe, Rule, RuleSet};
 use crate::wire::messages::OfferedTool;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::collections::{BTreeSet, HashMap};
 use std::env::consts::ARCH;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,30 +176,18 @@ impl Prober {
 
     /// All tools along `path` that a rule covers, the first such rule for each name. Tools that
     /// cannot be probed are left out, with a line in the log.
-    pub fn probe_all<'r>(
-        &mut self,
-        rules: impl IntoIterator<Item = &'r Rule>,
-        path: &OsStr,
-    ) -> Vec<OfferedTool> {
+    pub fn probe_all(&mut self, rules: &RuleSet, path: &OsStr) -> Vec<OfferedTool> {
         self.path = path.into();
-        let rules: Vec<(&Rule, GlobSet, GlobSet)> = rules
-            .into_iter()
-            .map(|rule| {
-                let masquerades = globs(&rule.probe.masquerades);
-                (rule, globs(&rule.programs), masquerades)
-            })
-            .collect();
-        let rule_for = |name: &OsStr| rules.iter().find(|(_, covers, _)| covers.is_match(name));
         let accepted = |name: &OsStr, found: &Path| {
-            rule_for(name).is_some_and(|(_, _, masquerades)| {
+            rules.rule_for(name).is_some_and(|rule| {
                 let real = found.canonicalize().unwrap_or_default();
-                !masquerades.is_match(real.file_name().unwrap_or_default())
+                !rule.is_masquerade(real.file_name().unwrap_or_default().as_bytes())
             })
         };
         let mut asks: Vec<Ask<'_>> = all_on_path(path, accepted)
             .into_iter()
             .filter_map(|(name, path)| {
-                let (rule, _, _) = rule_for(&name)?;
+                let rule = rules.rule_for(&name)?;
                 // Names that are not text match no rule's program on another machine either.
                 let program = name.into_string().ok()?;
                 let path = std::path::absolute(path).ok()?;
@@ -210,8 +198,8 @@ impl Prober {
                 })
             })
             .collect();
-        let in_roots = rules.iter().filter(|(rule, _, _)| rule.covers_roots);
-        asks.extend(in_roots.map(|(rule, _, _)| Ask {
+        let in_roots = rules.rules().filter(|rule| rule.covers_roots);
+        asks.extend(in_roots.map(|rule| Ask {
             rule,
             program: ARCH.into(),
             path: PathBuf::new(),
@@ -248,7 +236,7 @@ impl Prober {
             .map(|(_, evidence)| evidence)
             .collect();
         let needs = all_needs(&found, asking);
-        self.digest_programs(&needs);
+        self.digest_programs(&found, &needs);
         let mut forest = Forest::new(&self.digests);
         let searched = found.iter().flat_map(|evidence| &evidence.searched);
         let searched: BTreeSet<&PathBuf> = searched.filter_map(|(_, path)| path.as_ref()).collect();
@@ -280,10 +268,12 @@ impl Prober {
     }
 
     /// Hashes what will be asked for one by one.
-    fn digest_programs(&self, needs: &HashMap<PathBuf, Needs>) {
-        let files: BTreeSet<&PathBuf> = needs
-            .iter()
-            .flat_map(|(program, needs)| needs.files.iter().chain([program]))
+    fn digest_programs(&self, found: &[&Evidence], needs: &HashMap<PathBuf, Needs>) {
+        let programs = found.iter().flat_map(|evidence| &evidence.programs);
+        let loaded = needs.values().flat_map(|needs| &needs.files);
+        let files: BTreeSet<&PathBuf> = programs
+            .filter_map(|(_, path)| path.as_ref())
+            .chain(loaded)
             .collect();
         let files: Vec<&PathBuf> = files.into_iter().collect();
         // An error comes up again where the digest is needed.
@@ -328,19 +318,14 @@ impl Prober {
     }
 }
 
-fn globs(patterns: &[Text]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    // Checked when the rule was compiled.
-    for glob in patterns.iter().filter_map(|text| Glob::new(text).ok()) {
-        set.add(glob);
-    }
-    set.build().unwrap_or_default()
-}
-
-/// What each program in the evidence loads.
+/// What each program in the evidence loads, where that counts.
 fn all_needs(found: &[&Evidence], asking: Asking<'_>) -> HashMap<PathBuf, Needs> {
-    let programs = found.iter().flat_map(|evidence| &evidence.programs);
-    let programs: BTreeSet<PathBuf> = programs.filter_map(|(_, path)| path.clone()).collect();
+    let programs: BTreeSet<PathBuf> = found
+        .iter()
+        .filter(|evidence| evidence.libraries)
+        .flat_map(|evidence| &evidence.programs)
+        .filter_map(|(_, path)| path.clone())
+        .collect();
     let programs: Vec<PathBuf> = programs.into_iter().collect();
     let needs = parallel::map(&programs, 1, |program| {
         elf::needs(program, asking.path, asking.limit)
@@ -375,7 +360,10 @@ fn stamps(evidence: &Evidence, needs: &HashMap<PathBuf, Needs>) -> Vec<(PathBuf,
     let programs = programs.filter_map(|(_, path)| path.as_ref());
     let files: BTreeSet<&PathBuf> = programs
         .flat_map(|program| {
-            let needs = needs.get(program).into_iter();
+            let needs = needs
+                .get(program)
+                .filter(|_| evidence.libraries)
+                .into_iter();
             needs.flat_map(|needs| &needs.files).chain([program])
         })
         .collect();
