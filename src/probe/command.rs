@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -19,17 +20,23 @@ use thiserror::Error;
 const MAX_OUTPUT_BYTES: usize = 4 << 20;
 
 /// A program that could not be asked.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum CommandError {
     /// It did not start, or its pipes broke.
     #[error("cannot be run")]
-    Io(#[from] io::Error),
+    Io(#[source] Arc<io::Error>),
     /// It was killed, with its process group.
     #[error("did not end within {0:?}")]
     Hung(Duration),
     /// It was killed, since it would not stop talking.
     #[error("printed more than {MAX_OUTPUT_BYTES} bytes")]
     TooMuch,
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
 }
 
 /// What a program said.

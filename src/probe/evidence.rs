@@ -22,7 +22,7 @@ pub(super) struct Asking<'a> {
 pub(super) type Named = (String, Option<PathBuf>);
 
 /// What is known of one tool. Paths are canonical.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     /// For people.
     pub(super) version: String,
@@ -30,49 +30,139 @@ pub(super) struct Evidence {
     pub(super) texts: Vec<Vec<u8>>,
     /// Itself, and programs that it calls.
     pub(super) programs: Vec<Named>,
+    /// Whether what the programs load counts too.
+    pub(super) libraries: bool,
     /// Other files and directories.
     pub(super) files: Vec<Named>,
     /// Directories that it searches, in order, as it names them.
     pub(super) searched: Vec<Named>,
 }
 
-/// Asks the program what its rule wants to know.
-pub(super) fn gather(
+/// A program's name for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Introduction {
+    /// For people.
+    pub(super) version: String,
+    /// Version and target in full, the program's name left out: GNU tools print the name they were
+    /// called by. Two names of one program that say the same here are the same tool: a driver that
+    /// acts by its name says so, by its target or by the configuration files it lists.
+    pub(super) texts: Vec<Vec<u8>>,
+}
+
+/// Lets the program introduce itself.
+pub(super) fn introduce(
     probe: &Probe,
     program: &Path,
-    resolved: &Path,
     asking: Asking<'_>,
-) -> Result<Evidence, ProbeError> {
-    let mut evidence = Evidence::default();
+) -> Result<Introduction, ProbeError> {
+    let name = program.file_name().unwrap_or_default().as_bytes();
+    let mut introduction = Introduction {
+        version: String::new(),
+        texts: Vec::new(),
+    };
     if !probe.version.is_empty() {
         let said = ask_well(program, &probe.version, asking)?;
-        evidence.version = first_line(&said);
-        evidence.texts.extend([said.stdout, said.stderr]);
+        introduction.version = first_line(&said);
+        let streams = [said.stdout, said.stderr];
+        let anonymous = streams.map(|text| text.strip_prefix(name).unwrap_or(&text).to_vec());
+        introduction.texts.extend(anonymous);
     }
     if !probe.target.is_empty() {
         let said = ask_well(program, &probe.target, asking)?;
-        evidence.texts.push(said.stdout);
+        introduction.texts.push(said.stdout);
     }
-    for args in probe.outputs.iter() {
-        let said = ask(program, args, asking)?;
-        // That it cannot answer is an answer too.
-        let code = said.code.to_string().into_bytes();
-        evidence.texts.extend([code, said.stdout]);
-    }
+    Ok(introduction)
+}
+
+/// One of the things that a rule wants to know, each by a process of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question<'r> {
+    Output(&'r [Text]),
+    Program(&'r str),
+    File(&'r str),
+    Search(&'r Search),
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Text(Vec<Vec<u8>>),
+    Program(Named),
+    File(Named),
+    Searched(Vec<Named>),
+}
+
+/// All that a rule wants to know, in order.
+pub(super) fn questions(probe: &Probe) -> impl Iterator<Item = Question<'_>> {
+    let outputs = probe.outputs.iter().map(|args| Question::Output(args));
+    let programs = probe.programs.iter().map(|name| Question::Program(name));
+    let files = probe.found_files.iter().map(|name| Question::File(name));
+    outputs
+        .chain(programs)
+        .chain(files)
+        .chain(probe.search.iter().map(Question::Search))
+}
+
+/// Asks one question.
+pub(super) fn answer(
+    question: Question<'_>,
+    probe: &Probe,
+    program: &Path,
+    asking: Asking<'_>,
+) -> Result<Answer, ProbeError> {
+    Ok(match question {
+        Question::Output(args) => {
+            let said = ask(program, args, asking)?;
+            // That it cannot answer is an answer too.
+            let code = said.code.to_string().into_bytes();
+            Answer::Text(vec![code, said.stdout])
+        }
+        Question::Program(name) => {
+            let found = find_program(probe, program, name, asking)?;
+            Answer::Program((name.into(), found))
+        }
+        Question::File(name) => {
+            let printed = ask_name(&probe.print_file, program, name, asking)?;
+            let found = PathBuf::from(OsStr::from_bytes(&printed));
+            let found = Some(found).filter(|_| printed.contains(&b'/'));
+            Answer::File((name.into(), resolve(found)))
+        }
+        Question::Search(search) => {
+            let said = ask(program, &search.args, asking)?;
+            Answer::Searched(listed(search, &said))
+        }
+    })
+}
+
+/// Puts together what a program said, and what its rule says without asking.
+pub(super) fn assemble(
+    probe: &Probe,
+    resolved: &Path,
+    introduction: Introduction,
+    answers: Vec<Answer>,
+) -> Evidence {
+    let mut evidence = Evidence {
+        version: introduction.version,
+        texts: introduction.texts,
+        libraries: probe.libraries,
+        ..Evidence::default()
+    };
     if probe.program {
-        evidence.programs.push(("".into(), Some(resolved.into())));
+        let itself = (String::new(), Some(resolved.into()));
+        evidence.programs.push(itself);
     }
-    for name in probe.programs.iter() {
-        let found = find_program(probe, program, name, asking)?;
-        evidence.programs.push((name.to_string(), found));
-    }
-    for search in probe.search.iter() {
-        let said = ask(program, &search.args, asking)?;
-        evidence.searched.extend(listed(search, &said));
+    for answer in answers {
+        match answer {
+            Answer::Text(texts) => evidence.texts.extend(texts),
+            Answer::Program(program) => evidence.programs.push(program),
+            Answer::File(file) => evidence.files.push(file),
+            Answer::Searched(directories) => evidence.searched.extend(directories),
+        }
     }
     let bin = resolved.parent().unwrap_or(Path::new("/"));
-    evidence.files = probe.files.iter().map(|file| named(file, bin)).collect();
-    Ok(evidence)
+    let named = probe.files.iter().map(|file| named(file, bin));
+    evidence.files.extend(named);
+    evidence
 }
 
 fn ask(program: &Path, args: &[Text], asking: Asking<'_>) -> Result<Said, ProbeError> {
@@ -117,6 +207,19 @@ fn first_line(said: &Said) -> String {
     line.unwrap_or_default().trim().into()
 }
 
+/// What the tool prints when asked with a name in the place of `{name}`.
+fn ask_name(
+    print: &[Text],
+    program: &Path,
+    name: &str,
+    asking: Asking<'_>,
+) -> Result<Vec<u8>, ProbeError> {
+    let args = print.iter().map(|word| word.replace("{name}", name).into());
+    let args: Vec<OsString> = args.collect();
+    let said = ask_words(program, args.iter().map(OsString::as_os_str), asking)?;
+    Ok(said.stdout.trim_ascii().to_vec())
+}
+
 /// The path of a program that the tool calls.
 fn find_program(
     probe: &Probe,
@@ -124,17 +227,12 @@ fn find_program(
     name: &str,
     asking: Asking<'_>,
 ) -> Result<Option<PathBuf>, ProbeError> {
-    if probe.print_program.is_empty() {
-        return Ok(resolve(find_on_path(OsStr::new(name), asking.path)));
-    }
-    let args: Vec<OsString> = probe
-        .print_program
-        .iter()
-        .map(|word| word.replace("{name}", name).into())
-        .collect();
-    let said = ask_words(program, args.iter().map(OsString::as_os_str), asking)?;
-    let printed = OsStr::from_bytes(said.stdout.trim_ascii());
-    Ok(resolve(find_on_path(printed, asking.path)))
+    let called = match probe.print_program.is_empty() {
+        true => name.as_bytes().to_vec(),
+        false => ask_name(&probe.print_program, program, name, asking)?,
+    };
+    let called = OsStr::from_bytes(&called);
+    Ok(resolve(find_on_path(called, asking.path)))
 }
 
 fn resolve(found: Option<PathBuf>) -> Option<PathBuf> {

@@ -60,7 +60,7 @@ pub(super) fn identify(
     }
     fields.list("programs", evidence.programs.len());
     for named in &evidence.programs {
-        add_program(&mut fields, named, sources)?;
+        add_program(&mut fields, named, evidence.libraries, sources)?;
     }
     // What a link in one of these leads to is digested once, however many links lead there.
     let named = evidence.searched.iter().chain(&evidence.files);
@@ -75,10 +75,11 @@ pub(super) fn identify(
     Ok(Digest(*fields.0.finalize().as_bytes()))
 }
 
-/// A program with all that it loads. Libraries count in the order in which they are loaded.
+/// A program, and with `libraries` all that it loads. These count in the order in which they are loaded.
 fn add_program(
     fields: &mut Fields,
     (name, found): &Named,
+    libraries: bool,
     sources: &Sources<'_, '_>,
 ) -> Result<(), Unreadable> {
     let digest = |path: &Path| {
@@ -91,7 +92,7 @@ fn add_program(
         return Ok(());
     };
     fields.content(digest(program)?);
-    let Some(needs) = sources.needs.get(program) else {
+    let Some(needs) = sources.needs.get(program).filter(|_| libraries) else {
         return Ok(());
     };
     fields.list("needs", needs.files.len());

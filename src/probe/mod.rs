@@ -16,6 +16,7 @@ mod command;
 mod digests;
 mod elf;
 mod evidence;
+mod gather;
 mod identity;
 mod parallel;
 mod path;

@@ -3,20 +3,22 @@
 use super::command::CommandError;
 use super::digests::{Digests, Stamp, now};
 use super::elf::{self, Needs};
-use super::evidence::{self, Asking, Evidence};
+use super::evidence::{Asking, Evidence};
+use super::gather::{Ask, gather_all};
 use super::identity::{self, Sources};
 use super::parallel;
 use super::path::{all_on_path, directories};
 use super::tree::Forest;
 use crate::job::Digest;
-use crate::rules::{Probe, Rule, Text};
+use crate::rules::{Probe, Rule, RuleSet};
 use crate::wire::messages::OfferedTool;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::collections::{BTreeSet, HashMap};
 use std::env::consts::ARCH;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -24,7 +26,7 @@ use thiserror::Error;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A tool whose identity is not known.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum ProbeError {
     /// There is no such program.
     #[error("`{0}` is no executable program")]
@@ -55,7 +57,7 @@ pub enum ProbeError {
         /// The file or directory.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 }
 
@@ -93,13 +95,6 @@ impl Record {
                 .iter()
                 .all(|(file, then)| stamp(file).is_ok_and(|now| now == *then))
     }
-}
-
-/// One tool to be probed.
-struct Ask<'r> {
-    rule: &'r Rule,
-    program: String,
-    path: PathBuf,
 }
 
 /// Probes tools. One value serves a whole process; it is not cheap to make.
@@ -158,19 +153,21 @@ impl Prober {
         program: &str,
         path: &Path,
     ) -> Result<OfferedTool, ProbeError> {
-        let key = (rule.tool.to_string(), path.to_path_buf());
+        // Questions are asked from another directory.
+        let path = std::path::absolute(path).unwrap_or_default();
+        let key = (rule.tool.to_string(), path.clone());
         if let Some(record) = self.records.get(&key)
             && record.round == self.round
             && record.probe == rule.probe
             && record.offered.program == program
-            && record.is_true(path)
+            && record.is_true(&path)
         {
             return Ok(record.offered.clone());
         }
         let ask = Ask {
             rule,
             program: program.into(),
-            path: path.into(),
+            path,
         };
         let mut results = self.probe_batch(&[ask]);
         // One ask, one result.
@@ -179,32 +176,21 @@ impl Prober {
 
     /// All tools along `path` that a rule covers, the first such rule for each name. Tools that
     /// cannot be probed are left out, with a line in the log.
-    pub fn probe_all<'r>(
-        &mut self,
-        rules: impl IntoIterator<Item = &'r Rule>,
-        path: &OsStr,
-    ) -> Vec<OfferedTool> {
+    pub fn probe_all(&mut self, rules: &RuleSet, path: &OsStr) -> Vec<OfferedTool> {
         self.path = path.into();
-        let rules: Vec<(&Rule, GlobSet, GlobSet)> = rules
-            .into_iter()
-            .map(|rule| {
-                let masquerades = globs(&rule.probe.masquerades);
-                (rule, globs(&rule.programs), masquerades)
-            })
-            .collect();
-        let rule_for = |name: &OsStr| rules.iter().find(|(_, covers, _)| covers.is_match(name));
         let accepted = |name: &OsStr, found: &Path| {
-            rule_for(name).is_some_and(|(_, _, masquerades)| {
+            rules.rule_for(name).is_some_and(|rule| {
                 let real = found.canonicalize().unwrap_or_default();
-                !masquerades.is_match(real.file_name().unwrap_or_default())
+                !rule.is_masquerade(real.file_name().unwrap_or_default().as_bytes())
             })
         };
         let mut asks: Vec<Ask<'_>> = all_on_path(path, accepted)
             .into_iter()
             .filter_map(|(name, path)| {
-                let (rule, _, _) = rule_for(&name)?;
+                let rule = rules.rule_for(&name)?;
                 // Names that are not text match no rule's program on another machine either.
                 let program = name.into_string().ok()?;
+                let path = std::path::absolute(path).ok()?;
                 Some(Ask {
                     rule,
                     program,
@@ -212,8 +198,8 @@ impl Prober {
                 })
             })
             .collect();
-        let in_roots = rules.iter().filter(|(rule, _, _)| rule.covers_roots);
-        asks.extend(in_roots.map(|(rule, _, _)| Ask {
+        let in_roots = rules.rules().filter(|rule| rule.covers_roots);
+        asks.extend(in_roots.map(|rule| Ask {
             rule,
             program: ARCH.into(),
             path: PathBuf::new(),
@@ -243,14 +229,14 @@ impl Prober {
             path: &self.path,
             limit: self.limit,
         };
-        let gathered = parallel::map(asks, 1, |ask| gather(ask, asking));
+        let gathered = gather_all(asks, asking);
         let found: Vec<&Evidence> = gathered
             .iter()
             .flatten()
             .map(|(_, evidence)| evidence)
             .collect();
         let needs = all_needs(&found, asking);
-        self.digest_programs(&needs);
+        self.digest_programs(&found, &needs);
         let mut forest = Forest::new(&self.digests);
         let searched = found.iter().flat_map(|evidence| &evidence.searched);
         let searched: BTreeSet<&PathBuf> = searched.filter_map(|(_, path)| path.as_ref()).collect();
@@ -282,10 +268,12 @@ impl Prober {
     }
 
     /// Hashes what will be asked for one by one.
-    fn digest_programs(&self, needs: &HashMap<PathBuf, Needs>) {
-        let files: BTreeSet<&PathBuf> = needs
-            .iter()
-            .flat_map(|(program, needs)| needs.files.iter().chain([program]))
+    fn digest_programs(&self, found: &[&Evidence], needs: &HashMap<PathBuf, Needs>) {
+        let programs = found.iter().flat_map(|evidence| &evidence.programs);
+        let loaded = needs.values().flat_map(|needs| &needs.files);
+        let files: BTreeSet<&PathBuf> = programs
+            .filter_map(|(_, path)| path.as_ref())
+            .chain(loaded)
             .collect();
         let files: Vec<&PathBuf> = files.into_iter().collect();
         // An error comes up again where the digest is needed.
@@ -330,39 +318,14 @@ impl Prober {
     }
 }
 
-fn globs(patterns: &[Text]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    // Checked when the rule was compiled.
-    for glob in patterns.iter().filter_map(|text| Glob::new(text).ok()) {
-        set.add(glob);
-    }
-    set.build().unwrap_or_default()
-}
-
-fn gather(ask: &Ask<'_>, asking: Asking<'_>) -> Result<(PathBuf, Evidence), ProbeError> {
-    if ask.rule.covers_roots && ask.path.as_os_str().is_empty() {
-        let mut evidence = Evidence {
-            version: ask.program.clone(),
-            programs: elf::base_libraries(asking.path, asking.limit),
-            ..Evidence::default()
-        };
-        evidence.texts.push(ask.program.clone().into_bytes());
-        return Ok((PathBuf::new(), evidence));
-    }
-    let absent = || ProbeError::Absent(ask.path.clone());
-    let resolved = ask.path.canonicalize().map_err(|_| absent())?;
-    if !resolved.is_file() {
-        return Err(absent());
-    }
-    let program = std::path::absolute(&ask.path).map_err(|_| absent())?;
-    let evidence = evidence::gather(&ask.rule.probe, &program, &resolved, asking)?;
-    Ok((resolved, evidence))
-}
-
-/// What each program in the evidence loads.
+/// What each program in the evidence loads, where that counts.
 fn all_needs(found: &[&Evidence], asking: Asking<'_>) -> HashMap<PathBuf, Needs> {
-    let programs = found.iter().flat_map(|evidence| &evidence.programs);
-    let programs: BTreeSet<PathBuf> = programs.filter_map(|(_, path)| path.clone()).collect();
+    let programs: BTreeSet<PathBuf> = found
+        .iter()
+        .filter(|evidence| evidence.libraries)
+        .flat_map(|evidence| &evidence.programs)
+        .filter_map(|(_, path)| path.clone())
+        .collect();
     let programs: Vec<PathBuf> = programs.into_iter().collect();
     let needs = parallel::map(&programs, 1, |program| {
         elf::needs(program, asking.path, asking.limit)
@@ -376,8 +339,12 @@ fn offer(
     sources: &mut Sources<'_, '_>,
 ) -> Result<OfferedTool, ProbeError> {
     let machine = ask.rule.probe.machine.then_some(ARCH);
-    let identity: Digest = identity::identify(&ask.rule.tool, machine, evidence, sources)
-        .map_err(|(path, source)| ProbeError::Read { path, source })?;
+    let identity: Digest = identity::identify(&ask.rule.tool, machine, evidence, sources).map_err(
+        |(path, error)| {
+            let source = Arc::new(error);
+            ProbeError::Read { path, source }
+        },
+    )?;
     Ok(OfferedTool {
         tool: ask.rule.tool.to_string(),
         program: ask.program.clone(),
@@ -393,7 +360,10 @@ fn stamps(evidence: &Evidence, needs: &HashMap<PathBuf, Needs>) -> Vec<(PathBuf,
     let programs = programs.filter_map(|(_, path)| path.as_ref());
     let files: BTreeSet<&PathBuf> = programs
         .flat_map(|program| {
-            let needs = needs.get(program).into_iter();
+            let needs = needs
+                .get(program)
+                .filter(|_| evidence.libraries)
+                .into_iter();
             needs.flat_map(|needs| &needs.files).chain([program])
         })
         .collect();

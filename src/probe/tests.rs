@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::job::Digest;
-use crate::rules::{List, Probe, Rule, Search, Text};
+use crate::rules::{List, Probe, Rule, RuleSet, Search, Text};
 use crate::wire::messages::OfferedTool;
 use std::ffi::OsStr;
 use std::fs;
@@ -32,7 +32,9 @@ fn rule(tool: &'static str, programs: &[&'static str]) -> Rule {
             program: true,
             programs: words(&["cc1", "as"]),
             print_program: words(&["-print-prog-name={name}"]),
-            outputs: vec![words(&["-dumpspecs"])].into(),
+            found_files: words(&["specs"]),
+            print_file: words(&["-print-file-name={name}"]),
+            outputs: vec![words(&["-dump"])].into(),
             search: vec![search("c")].into(),
             files: words(&["{bin}/../etc/config"]),
             masquerades: words(&["fake-launcher*"]),
@@ -53,16 +55,17 @@ impl Toy {
         }
         toy.write("include/stdio.h", "int puts(const char *);\n");
         toy.write("include/sys/types.h", "typedef int pid_t;\n");
-        toy.write("lib/specs", "*cpp:\n");
+        toy.write("lib/dump", "");
         toy.write("etc/config", "");
         toy.program("lib/cc1", "the compiler proper");
         toy.program("bin/toy-as", "the assembler");
         let script = r#"#!/bin/sh
 home=$(dirname "$(dirname "$0")")
 case $1 in
---version) echo "toy 1.0" ;;
+--version) echo "$(basename "$0") 1.0" ;;
 -dumpmachine) echo toy-linux ;;
--dumpspecs) cat "$home/lib/specs" ;;
+-dump) cat "$home/lib/dump" ;;
+-print-file-name=specs) if [ -e "$home/lib/specs" ]; then echo "$home/lib/specs"; else echo specs; fi ;;
 -print-prog-name=cc1) echo "$home/lib/cc1" ;;
 -print-prog-name=as) echo toy-as ;;
 -E) { echo '#include <...> search starts here:'; echo " $home/include"; echo 'End of search list.'; } >&2 ;;
@@ -112,8 +115,10 @@ fn says_what_the_tool_says() {
 #[test]
 fn whatever_decides_results_changes_the_identity() {
     type Change = fn(&Toy);
-    let changes: [(&str, Change); 11] = [
-        ("specs", |toy| toy.write("lib/specs", "*cpp:\n-O2\n")),
+    let changes: [(&str, Change); 13] = [
+        ("what it prints", |toy| toy.write("lib/dump", "more")),
+        ("a specs file", |toy| toy.write("lib/specs", "*cpp:\n")),
+        ("other specs", |toy| toy.write("lib/specs", "*cpp:\n-O2\n")),
         ("cc1", |toy| toy.write("lib/cc1", "another compiler")),
         ("the assembler", |toy| {
             toy.write("bin/toy-as", "another assembler")
@@ -163,7 +168,7 @@ fn whatever_decides_results_changes_the_identity() {
 fn times_and_inodes_do_not_change_the_identity() {
     let toy = Toy::new();
     let before = toy.probe().identity;
-    for file in ["include/stdio.h", "lib/cc1", "lib/specs", "bin/toy"] {
+    for file in ["include/stdio.h", "lib/cc1", "lib/dump", "bin/toy"] {
         let content = fs::read_to_string(toy.at(file)).unwrap();
         toy.program("etc/new", &content);
         fs::rename(toy.at("etc/new"), toy.at(file)).unwrap();
@@ -249,7 +254,10 @@ fn all_tools_along_the_path_are_found_once() {
         },
     ];
     let mut prober = Prober::new(OsStr::new(""), None);
-    let tools = prober.probe_all(&rules, OsStr::new(&path));
+    let all = RuleSet::with_user(rules.to_vec());
+    let mut tools = prober.probe_all(&all, OsStr::new(&path));
+    // What the built-in rules find in the machine's own directories is another matter.
+    tools.retain(|tool| rules.iter().any(|rule| rule.tool == tool.tool));
     let named: Vec<_> = tools
         .iter()
         .map(|tool| {
@@ -315,11 +323,10 @@ impl Copied {
     }
 
     fn identity(&self) -> Digest {
-        let mut rule = rule("gcc", &["gcc"]);
-        rule.probe.files = words(&[]);
+        let rule = RuleSet::builtin().rule("gcc").unwrap();
         let mut prober = Prober::new(OsStr::new(SYSTEM), None);
         let program = self.0.path().join("bin/gcc");
-        prober.probe(&rule, "gcc", &program).unwrap().identity
+        prober.probe(rule, "gcc", &program).unwrap().identity
     }
 }
 
@@ -335,10 +342,51 @@ fn a_changed_part_of_a_real_compiler_changes_its_identity() {
     .unwrap();
     let header = copied.identity();
     assert_ne!(header, before);
+    // The version and `-dumpspecs` stay as they were.
+    fs::write(copied.part("specs"), "*cpp:\n-DCHANGED\n\n").unwrap();
+    let specs = copied.identity();
+    assert_ne!(specs, header);
+    fs::remove_file(copied.part("specs")).unwrap();
+    assert_eq!(copied.identity(), header);
     let mut cc1 = fs::OpenOptions::new()
         .append(true)
         .open(copied.part("cc1"))
         .unwrap();
     std::io::Write::write_all(&mut cc1, b"patched").unwrap();
     assert_ne!(copied.identity(), header);
+}
+
+#[test]
+fn a_changed_library_changes_the_identity_where_libraries_count() {
+    let space = tempfile::tempdir().unwrap();
+    let at = |below: &str| space.path().join(below);
+    let cc = |source: &str, args: &[&str]| {
+        fs::write(at("source.c"), source).unwrap();
+        let mut command = Command::new("gcc");
+        command.arg("source.c").args(args).current_dir(space.path());
+        assert!(command.status().unwrap().success());
+    };
+    let library = ["-shared", "-fPIC", "-o", "libpart.so"];
+    cc("int part(void) { return 1; }", &library);
+    let program = ["-o", "tool", "-L.", "-lpart", "-Wl,-rpath,$ORIGIN"];
+    cc(
+        "int part(void); int main(void) { return part(); }",
+        &program,
+    );
+    let identity = |libraries| {
+        let rule = Rule {
+            probe: Probe {
+                program: true,
+                libraries,
+                ..Probe::default()
+            },
+            ..rule("tool", &["tool"])
+        };
+        let mut prober = Prober::new(OsStr::new(SYSTEM), None);
+        prober.probe(&rule, "tool", &at("tool")).unwrap().identity
+    };
+    let (with, without) = (identity(true), identity(false));
+    cc("int part(void) { return 2; }", &library);
+    assert_ne!(identity(true), with);
+    assert_eq!(identity(false), without);
 }
