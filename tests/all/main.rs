@@ -4,6 +4,7 @@ mod project;
 mod support;
 mod tool;
 
+mod depfiles;
 mod fallback;
 mod faults;
 mod house;
@@ -11,3 +12,6 @@ mod launcher;
 mod ninja;
 mod ninja_ends;
 mod outputs;
+mod probes;
+mod run;
+mod wrapper;
