@@ -1,8 +1,9 @@
 //! The command line of `cpods-schedd`.
 
-use super::{Config, PodConfig, Schedd, listen};
+use super::{Config, PodConfig, Schedd};
 use crate::paths::Roots;
 use crate::slots;
+use crate::wire::socket::listen;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
