@@ -1,1 +1,3 @@
 //! One integration target.
+
+mod rules_real;
