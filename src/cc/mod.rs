@@ -154,7 +154,7 @@ impl Call {
         if std::env::var_os("CPODS_DISABLE").is_some_and(|value| value == "1") {
             return self.here();
         }
-        let rules = match crate::rulefiles::load() {
+        let rules = match crate::rulefiles::load_own() {
             Ok(rules) => rules,
             Err(error) => return fail(&chain(&error)),
         };

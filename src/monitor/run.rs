@@ -76,7 +76,7 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let config = Config {
         roots,
         pods,
-        rules: crate::rulefiles::load()?,
+        rules: std::sync::Arc::new(crate::rulefiles::load_own()?),
     };
     let schedd = Schedd::start(config, listener);
     wait_for_pods(&schedd).await;

@@ -50,7 +50,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             .join("hub.sock"),
     };
     let roots = canonical_roots(&args.roots)?;
-    let rules = crate::rulefiles::load()?;
+    let rules = std::sync::Arc::new(crate::rulefiles::load_own()?);
     let config = Config {
         roots,
         pods: args.pods,

@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
 fn start(args: &Args) -> anyhow::Result<ExitCode> {
     crate::monitor::log_to_stderr(&args.log)?;
     let tools = if args.tool.is_empty() {
-        Tools::new(crate::rulefiles::load()?).find()
+        Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
     } else {
         given_tools(&args.tool)?
     };

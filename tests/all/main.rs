@@ -4,3 +4,4 @@ mod support;
 
 mod house;
 mod launcher;
+mod rules_real;
