@@ -154,7 +154,7 @@ impl Call {
         if std::env::var_os("CPODS_DISABLE").is_some_and(|value| value == "1") {
             return self.here();
         }
-        let rules = match crate::rulefiles::load() {
+        let rules = match crate::rulefiles::load_own() {
             Ok(rules) => rules,
             Err(error) => return fail(&chain(&error)),
         };
@@ -167,7 +167,7 @@ impl Call {
             Err(error @ HubError::Misconfigured { .. }) => return fail(&chain(&error)),
             Err(error) => return self.fall_back(&chain(&error)),
         };
-        let job = match rules::resolve(parsed, &hub.roots, &Disk) {
+        let job = match rules::resolve(&parsed, &hub.roots, &Disk) {
             Decision::Remote(job) => job,
             Decision::Local(reason) => return self.local_by_rule(&rules, &reason),
         };
@@ -246,7 +246,7 @@ impl Call {
         let rule = rules.rule_for(&self.argv[0]);
         let tool = rule.map_or_else(
             || self.argv[0].to_string_lossy().into(),
-            |rule| rule.tool().to_owned(),
+            |rule| rule.tool.to_string(),
         );
         hub::tell(&FromClient::RanLocally {
             client: surroundings::client(),

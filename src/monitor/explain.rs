@@ -7,7 +7,7 @@ use crate::rules::{self, Command};
 use std::process::ExitCode;
 
 pub(super) fn explain(args: Explain) -> anyhow::Result<ExitCode> {
-    let rules = crate::rulefiles::load()?;
+    let rules = crate::rulefiles::load_own()?;
     let roots = roots(&args)?;
     let cwd = std::env::current_dir()?;
     let env: Vec<_> = std::env::vars_os().collect();

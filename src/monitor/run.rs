@@ -66,7 +66,7 @@ async fn with_running_hub(args: &Run) -> anyhow::Result<ExitCode> {
 async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let dir = PrivateDir::make()?;
     let socket = dir.0.join("hub.sock");
-    let listener = schedd::listen(&socket)?;
+    let listener = crate::wire::socket::listen(&socket)?;
     let roots = schedd::canonical_roots(&super::roots::given_or_default(&args.roots)?)?;
     let pods = if args.pods.is_empty() {
         vec![own_pod(args)?]
@@ -76,7 +76,7 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let config = Config {
         roots,
         pods,
-        rules: crate::rulefiles::load()?,
+        rules: std::sync::Arc::new(crate::rulefiles::load_own()?),
         patience: schedd::DEFAULT_PATIENCE,
     };
     let schedd = Schedd::start(config, listener);

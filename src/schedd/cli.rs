@@ -1,8 +1,9 @@
 //! The command line of `cpods-schedd`.
 
-use super::{Config, DEFAULT_PATIENCE, PodConfig, Schedd, listen};
+use super::{Config, DEFAULT_PATIENCE, PodConfig, Schedd};
 use crate::paths::Roots;
 use crate::slots;
+use crate::wire::socket::listen;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             .join("hub.sock"),
     };
     let roots = canonical_roots(&args.roots)?;
-    let rules = crate::rulefiles::load()?;
+    let rules = std::sync::Arc::new(crate::rulefiles::load_own()?);
     let config = Config {
         roots,
         pods: args.pods,

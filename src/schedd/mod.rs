@@ -6,7 +6,6 @@ mod cli;
 mod client;
 mod config;
 mod identity;
-mod listen;
 mod outbox;
 mod pod;
 mod pods;
@@ -16,9 +15,9 @@ mod status;
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};
 pub use config::{Address, Config, DEFAULT_PATIENCE, PodConfig, PodConfigError};
-pub use listen::{ListenError, is_friend, listen};
 
 use crate::wire::messages::Status;
+use crate::wire::socket::is_friend;
 use state::Hub;
 pub use state::NOT_YET;
 use std::rc::Rc;

@@ -60,7 +60,7 @@ async fn connect(address: &Address) -> io::Result<(UnixStream, Option<Child>)> {
     match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await?;
-            if super::is_friend(&stream) {
+            if crate::wire::socket::is_friend(&stream) {
                 return Ok((stream, None));
             }
             Err(io::Error::new(

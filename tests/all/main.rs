@@ -15,3 +15,4 @@ mod outputs;
 mod probes;
 mod run;
 mod wrapper;
+mod rules_real;

@@ -1,4 +1,4 @@
-//! Unix sockets of daemons: for the owner alone, and never in the place of a living one.
+//! Unix sockets of the daemons: for the owner alone, and never in the place of a living one.
 
 use std::io;
 use std::os::unix::net::UnixStream;
