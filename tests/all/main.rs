@@ -13,6 +13,6 @@ mod ninja;
 mod ninja_ends;
 mod outputs;
 mod probes;
+mod rules_real;
 mod run;
 mod wrapper;
-mod rules_real;
