@@ -7,7 +7,10 @@ fn main() -> ExitCode {
     // its wardens.
     cpods::workd::take_over();
     let own = std::env::args_os().next().unwrap_or_default();
-    if std::path::Path::new(&own).file_name().is_some_and(|name| name == "cpods-workd") {
+    if std::path::Path::new(&own)
+        .file_name()
+        .is_some_and(|name| name == "cpods-workd")
+    {
         return cpods::workd::main();
     }
     cpods::monitor::main()

@@ -70,7 +70,9 @@ impl Identities {
         self.looked_at.borrow_mut().extend(self.lock().watched());
         let watched: Vec<PathBuf> = self.looked_at.borrow().iter().cloned().collect();
         let mut watch = self.watch.borrow_mut();
-        let Some(watching) = watch.as_mut() else { return false };
+        let Some(watching) = watch.as_mut() else {
+            return false;
+        };
         match watching.follow(&watched) {
             Ok(is_new) => is_new && self.doubt(),
             Err(error) => {
@@ -89,11 +91,17 @@ impl Identities {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Prober> {
-        self.prober.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.prober
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn fresh(&self, key: &Key) -> Option<Option<Digest>> {
-        let changed = self.watch.borrow_mut().as_mut().is_some_and(|watch| watch.take().unwrap_or(true));
+        let changed = self
+            .watch
+            .borrow_mut()
+            .as_mut()
+            .is_some_and(|watch| watch.take().unwrap_or(true));
         if changed {
             self.doubt();
         }

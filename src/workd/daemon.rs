@@ -1,7 +1,7 @@
 //! `cpods-workd`: its command line, its sockets, its signals.
 
-use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
 use super::tools::Tools;
+use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
 use super::{session, stdio, tools};
 use crate::job::Digest;
 use crate::wire::messages::OfferedTool;
@@ -124,7 +124,9 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
 /// One of the slots that wrappers on this machine take, too.
 fn machine_slot() -> Option<Box<dyn std::any::Any>> {
     // Without a lock file jobs still run: a limit lost is better than a build lost.
-    let Ok(slots) = crate::slots::Slots::open() else { return Some(Box::new(())) };
+    let Ok(slots) = crate::slots::Slots::open() else {
+        return Some(Box::new(()));
+    };
     Some(Box::new(slots.try_take()?))
 }
 

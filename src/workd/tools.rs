@@ -43,7 +43,9 @@ impl Tools {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Prober> {
-        self.prober.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.prober
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -25,7 +25,10 @@ pub struct FindTools {
 impl FindTools {
     /// Always the same.
     pub fn fixed(tools: Vec<OfferedTool>) -> Self {
-        Self { find: Arc::new(move || tools.clone()), watched: Arc::new(Vec::new) }
+        Self {
+            find: Arc::new(move || tools.clone()),
+            watched: Arc::new(Vec::new),
+        }
     }
 }
 
