@@ -1,7 +1,7 @@
 //! Compiles the rule files into Rust tables, so that the programs parse nothing when they start.
 //!
 //! `$OUT_DIR/rules.rs` holds an expression of type `&[Rule]`, and `$OUT_DIR/sources.rs` the files'
-//! texts, which a user's own rules may extend.
+//! texts, which a user's own rules may extend; `$OUT_DIR/stamp.rs` a number that changes with them.
 #![expect(unreachable_pub, reason = "the rooms below are the library's own")]
 #![expect(dead_code, reason = "of which only a part is used here")]
 
@@ -18,7 +18,7 @@ mod glob;
 #[path = "src/rules/rule.rs"]
 mod rule;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs, process};
 
 fn main() {
@@ -60,11 +60,18 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         rules.extend(compile::compile(tool, &shown, text, &library)?);
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    write(&out.join("rules.rs"), &emit::rust(&rules)?)?;
-    write(&out.join("sources.rs"), &format!("&{library:?}"))?;
+    fs::write(out.join("rules.rs"), emit::rust(&rules)?)?;
+    fs::write(out.join("sources.rs"), format!("&{library:?}"))?;
+    fs::write(out.join("stamp.rs"), stamp(&library).to_string())?;
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    fs::write(path, text)
+/// FNV-1a over all texts: told apart must only be the rules of one build from those of the next.
+fn stamp(library: &[(&str, &str)]) -> u64 {
+    let texts = library.iter().flat_map(|(tool, text)| [*tool, *text]);
+    texts
+        .flat_map(str::bytes)
+        .fold(0xcbf2_9ce4_8422_2325, |all, byte| {
+            (all ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }

@@ -7,6 +7,7 @@
 mod ask;
 mod classify;
 pub mod compile;
+mod explain;
 mod file;
 mod flags;
 mod glob;
@@ -17,11 +18,14 @@ mod words;
 
 pub use ask::{Command, Decision, FileKind, Look, Reason};
 pub use classify::{Parsed, classify, parse, resolve};
+pub use explain::{Argument, Explanation, Written, explain};
 pub use rule::{
     Attach, Flag, Language, List, Mode, NameMap, Operands, Probe, Rewrite, Rule, Search, Table,
     Text, Value, Variable,
 };
 pub use set::{RuleSet, machine_identity};
 
+#[cfg(test)]
+mod compile_tests;
 #[cfg(test)]
 mod tests;

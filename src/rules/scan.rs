@@ -205,6 +205,9 @@ impl<'r> Scan<'r> {
             || flag.bare_name
                 && !text.contains(&b'/')
                 && kind(text, cwd, look) == FileKind::Missing;
+        if role == Role::Output && text.is_empty() {
+            return self.stays_local("an output has no name", flag.name.as_bytes());
+        }
         if role == Role::Output && text == b"-" {
             return self.stays_local("writes to standard output", b"-o -");
         }
@@ -359,13 +362,15 @@ impl<'r> Scan<'r> {
     /// After the last word: the mode, and the outputs that no word names.
     fn conclude(&mut self) {
         let rule = self.rule;
-        if rule.operands.required && self.sources.is_empty() {
-            self.stays_local("no source file", b"");
-        }
         let mode = rule.modes.get(self.mode);
         if let Some(why) = mode.and_then(|mode| mode.local.as_deref()) {
-            // What a command line is for says more than one of its flags.
-            self.local = Some(reason(why, b""));
+            self.stays_local(why, b"");
+        }
+        // Where there are no languages, any input will do (`-file:a.smt2`).
+        let any = self.marks.iter().any(|mark| mark.role == Role::Input);
+        let has_source = !self.sources.is_empty() || any && rule.languages.is_empty();
+        if rule.operands.required && !has_source {
+            self.stays_local("no source file", b"");
         }
         let by_depfile = mode.is_some_and(|mode| mode.depfile_is_output) && self.has_depfile;
         if self.output.is_none() && !by_depfile {

@@ -14,6 +14,7 @@ mod built {
 
     pub(super) static RULES: &[Rule] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
     pub(super) static SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+    pub(super) const STAMP: u64 = include!(concat!(env!("OUT_DIR"), "/stamp.rs"));
 }
 
 static BUILTIN: RuleSet = RuleSet { user: Vec::new() };
@@ -38,6 +39,12 @@ impl RuleSet {
     /// The texts of the built-in rule files, by name, which other files may extend.
     pub fn sources() -> &'static [(&'static str, &'static str)] {
         built::SOURCES
+    }
+
+    /// A number that changes with the built-in rule files, since what a user's own rule becomes
+    /// depends on those that it extends.
+    pub fn stamp() -> u64 {
+        built::STAMP
     }
 
     /// All rules, a user's first.

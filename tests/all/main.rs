@@ -1,1 +1,7 @@
-//! One integration target.
+//! The integration tests: one program, since each would link the whole library again.
+
+mod support;
+
+mod house;
+mod launcher;
+mod rules_real;
