@@ -1,19 +1,8 @@
 //! Events to handlers; what becomes of jobs and runs.
 
-use super::class::Need;
+use super::class::{Class, Need, Outlook};
 use super::state::{ClassId, Core, Job, Run};
 use super::types::{Action, Event, JobId, PodId, Request, RunId, Time};
-
-/// Where a job of a kind can go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlook {
-    /// No connected pod may run it.
-    Nowhere,
-    /// All pods that may are resting.
-    AllRest,
-    /// It waits for room, if it waits at all.
-    Somewhere,
-}
 
 impl Core {
     /// Takes in what happened. `now` may not go back; if it does, the latest time seen holds.
@@ -273,21 +262,16 @@ impl Core {
     }
 
     fn outlook(&self, class: ClassId) -> Outlook {
-        match self.classes.by_id.get(&class) {
-            Some(class) if class.awake > 0 => Outlook::Somewhere,
-            Some(class) if !class.candidates.is_empty() => Outlook::AllRest,
-            _ => Outlook::Nowhere,
-        }
+        let class = self.classes.get(class);
+        class.map_or(Outlook::Nowhere, Class::outlook)
     }
 
     /// The pods of a class changed: its waiting jobs go, get a deadline, or lose it.
     pub(super) fn settle(&mut self, class: ClassId) {
-        if !self.queue.lanes.contains_key(&class) {
-            return;
-        }
         let outlook = self.outlook(class);
-        if outlook == Outlook::Somewhere && self.deadlines.is_empty() {
-            return;
+        match self.classes.get_mut(class) {
+            Some(class) if class.settled != outlook => class.settled = outlook,
+            _ => return,
         }
         for id in self.queue.all(class) {
             let hub_has_tool = self
@@ -362,6 +346,7 @@ impl Core {
             Ok(known) => known,
             Err(new) => {
                 self.match_class(new);
+                self.settle(new);
                 new
             }
         }

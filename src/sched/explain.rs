@@ -73,7 +73,7 @@ impl Core {
             return String::new();
         };
         let (class_id, trouble) = (job.class, job.trouble.clone());
-        let Some(class) = self.classes.by_id.get(&class_id) else {
+        let Some(class) = self.classes.get(class_id) else {
             return trouble;
         };
         let summary = match &class.summary {
@@ -84,7 +84,7 @@ impl Core {
             "" => summary.clone(),
             trouble => format!("{summary}; {trouble}"),
         };
-        if let Some(class) = self.classes.by_id.get_mut(&class_id) {
+        if let Some(class) = self.classes.get_mut(class_id) {
             class.summary = Some(summary);
         }
         why

@@ -4,6 +4,7 @@
 //! pod, so a job that arrives looks at pods only, and room that appears looks at jobs only.
 
 use super::class::Candidate;
+use super::ready::Step;
 use super::state::{ClassId, Core, Job, Pod, Run};
 use super::types::{Action, JobId, PodId, RunId};
 
@@ -16,10 +17,10 @@ const ONE: u64 = 1024;
 /// The lower the better: how long a job would take there, seen from how long such jobs took there
 /// before and how full it would be. Of two alike, a job goes to an idle slot before it waits for a
 /// busy one; a pod more than twice as slow stands back behind a little waiting at a fast one.
-fn score(pod: &Pod, speed: u64) -> u64 {
+fn score(pod: &Pod, speed: u64) -> Step {
     let slots = u64::from(pod.capabilities.slots.max(1));
     let full = slots + u64::from(pod.load()) + 1;
-    speed.saturating_mul(full) / slots
+    Step::of(speed.saturating_mul(full) / slots)
 }
 
 impl Core {
@@ -42,11 +43,11 @@ impl Core {
         };
         let room = pod.load() < pod.limit(self.now, &self.limits);
         let awake = !pod.record.penalty.is_resting(self.now);
-        for class in &pod.classes {
-            let Some(class) = self.classes.by_id.get_mut(class) else {
+        for &class in &pod.classes {
+            let Some(class) = self.classes.get_mut(class) else {
                 continue;
             };
-            let Some(&before) = class.candidates.get(&id) else {
+            let Some(&before) = class.candidate(pod.seat) else {
                 continue;
             };
             let score = room.then(|| score(pod, before.speed));
@@ -56,20 +57,23 @@ impl Core {
                 ..before
             };
             if after != before {
-                class.set(id, Some(after));
+                class.set(pod.seat, Some(after));
             }
         }
     }
 
     /// A waiting or new job of a class with a ready pod starts there.
     pub(super) fn start_best(&mut self, class_id: ClassId, job_id: JobId) -> bool {
-        let Some(class) = self.classes.by_id.get(&class_id) else {
+        let Some(class) = self.classes.get(class_id) else {
             return false;
         };
-        let Some(&(_, pod_id)) = class.ready.first() else {
+        let Some(seat) = class.ready.first() else {
             return false;
         };
-        let Some(&Candidate { tool_index, .. }) = class.candidates.get(&pod_id) else {
+        let Some(&Candidate { tool_index, .. }) = class.candidate(seat) else {
+            return false;
+        };
+        let Some(&Some(pod_id)) = self.seats.get(seat.0) else {
             return false;
         };
         let mean_us = self.means_us.get(&class.need.tool).copied();
@@ -168,13 +172,11 @@ impl Core {
                 .entry(tool.to_owned())
                 .or_insert((ONE * 15 + sample) / 16),
         };
-        for class in &pod.classes {
-            if let Some(class) = self.classes.by_id.get_mut(class)
+        for &class in &pod.classes {
+            if let Some(class) = self.classes.get_mut(class)
                 && class.need.tool == tool
-                && let Some(candidate) = class.candidates.get_mut(&id)
             {
-                // The score follows when the run's end is counted.
-                candidate.speed = speed;
+                class.set_speed(pod.seat, speed);
             }
         }
     }

@@ -46,7 +46,7 @@ impl Core {
     fn check_jobs(&self) {
         let mut waiting = BTreeSet::new();
         for (id, job) in &self.jobs {
-            let class = self.classes.by_id.get(&job.class);
+            let class = self.classes.get(job.class);
             let class = class.expect("a job's class is known");
             match job.run {
                 Some(run) => assert!(self.runs.contains_key(&run), "a job's run is known"),
@@ -55,7 +55,7 @@ impl Core {
                     assert!(class.ready.is_empty(), "no job waits while a pod is ready");
                     let stuck = class.awake == 0 && job.request.hub_has_tool;
                     assert!(!stuck, "no job waits for nothing that may run locally");
-                    let nowhere = class.candidates.is_empty();
+                    let nowhere = class.eligible == 0;
                     assert_eq!(job.deadline.is_some(), nowhere, "patience is for no pods");
                 }
             }
@@ -102,14 +102,19 @@ impl Core {
     }
 
     fn check_classes(&self) {
-        for (id, class) in &self.classes.by_id {
-            let jobs = self.jobs.values().filter(|job| job.class == *id).count();
+        for (id, class) in self.classes.iter() {
+            let jobs = self.jobs.values().filter(|job| job.class == id).count();
             assert_eq!(jobs, class.jobs, "a class's jobs are counted");
-            assert_eq!(jobs == 0, self.classes.idle.iter().any(|it| it.1 == *id));
+            assert_eq!(jobs == 0, self.classes.idle.iter().any(|it| it.1 == id));
             self.check_candidates(class);
+            assert_eq!(
+                class.settled,
+                class.outlook(),
+                "waiting jobs know where to go"
+            );
             for (pod_id, pod) in &self.pods {
-                let listed = pod.classes.iter().filter(|it| *it == id).count();
-                let candidate = class.candidates.contains_key(pod_id);
+                let listed = pod.classes.iter().filter(|it| **it == id).count();
+                let candidate = class.candidate(pod.seat).is_some();
                 assert_eq!(listed, usize::from(candidate), "both sides know a match");
                 let matches = class.need.matching(*pod_id, pod).is_ok();
                 assert_eq!(candidate, matches, "candidates are those that match");
@@ -122,17 +127,25 @@ impl Core {
     }
 
     fn check_candidates(&self, class: &Class) {
-        let mut ready = BTreeSet::new();
-        let mut awake = 0;
-        for (id, candidate) in &class.candidates {
-            let pod = self.pods.get(id).expect("a candidate is connected");
+        let mut ready = Vec::new();
+        let (mut awake, mut eligible) = (0, 0);
+        for seat in class.seats() {
+            let id = self.seats[seat.0].expect("a candidate is connected");
+            let pod = &self.pods[&id];
+            assert_eq!(pod.seat, seat, "a pod sits on its seat");
+            let candidate = *class.candidate(seat).expect("a seat of a candidate");
             let now = self.candidate(pod, candidate.tool_index, &class.need.tool);
-            assert_eq!(*candidate, now, "a candidate is as it is now");
+            assert_eq!(candidate, now, "a candidate is as it is now");
+            eligible += 1;
             awake += usize::from(candidate.awake);
-            ready.extend(candidate.score.map(|score| (score, *id)));
+            ready.extend(candidate.score.map(|step| (step, seat)));
         }
+        assert_eq!(eligible, class.eligible, "candidates are counted");
         assert_eq!(awake, class.awake, "those that do not rest are counted");
-        assert_eq!(ready, class.ready, "those with room are ready");
+        assert!(
+            class.ready.holds(ready.into_iter()),
+            "those with room are ready"
+        );
     }
 
     fn check_queue(&self) {

@@ -1,0 +1,3 @@
+//! x
+mod random;
+pub use self::random::Random;
