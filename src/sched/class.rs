@@ -1,12 +1,11 @@
 //! Kinds of jobs, and for each the pods that may run it, best first.
 //!
 //! What a pod must have is compared once per kind and pod, when either appears, and never again
-//! per job. A job that a pod declined becomes of another kind, one that excludes the pod.
-//! Which of the eligible pods is best is decided in `placement`; here it is a number.
+//! per job. Which of the eligible pods is best is decided in `placement`; here it is a number.
 
 use super::ready::{Ready, Seat, Step};
 use super::state::{ClassId, Pod};
-use super::types::{PodId, Request};
+use super::types::{JobId, Request};
 use crate::job::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +17,12 @@ pub(super) struct Need {
     pub(super) identity: Option<Digest>,
     pub(super) needs: Vec<String>,
     pub(super) overlay_only: bool,
-    /// Sorted.
-    pub(super) not_on: Vec<PodId>,
 }
 
 /// Why a pod may not run a kind of job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mismatch {
     NoSlots,
-    Declined,
     NoTool,
     OtherProgram(String),
     OtherIdentity(Digest),
@@ -72,6 +68,8 @@ pub(super) struct Class {
     pub(super) awake: usize,
     /// Candidates that take a job now, best first.
     pub(super) ready: Ready,
+    /// Waiting jobs that some pods declined.
+    pub(super) picky: BTreeSet<JobId>,
     /// Why it has no pod, in words, until the pods change.
     pub(super) summary: Option<String>,
     /// The outlook that its waiting jobs were told.
@@ -92,29 +90,22 @@ pub(super) struct Classes {
 }
 
 impl Need {
-    pub(super) fn of(request: &Request, declined: &[PodId]) -> Self {
-        let mut not_on = declined.to_vec();
-        not_on.sort_unstable();
-        not_on.dedup();
+    pub(super) fn of(request: &Request) -> Self {
         Self {
             tool: request.tool.clone(),
             program: request.program.clone(),
             identity: request.identity,
             needs: request.needs.clone(),
             overlay_only: request.overlay_only,
-            not_on,
         }
     }
 
     /// Which of the pod's tools runs such a job, or why none does. With an identity the name does
     /// not matter, since a tool has other names on other machines; the same name is preferred.
-    pub(super) fn matching(&self, id: PodId, pod: &Pod) -> Result<usize, Mismatch> {
+    pub(super) fn matching(&self, pod: &Pod) -> Result<usize, Mismatch> {
         let capabilities = &pod.capabilities;
         if capabilities.slots == 0 {
             return Err(Mismatch::NoSlots);
-        }
-        if self.not_on.binary_search(&id).is_ok() {
-            return Err(Mismatch::Declined);
         }
         let mut mismatch = Mismatch::NoTool;
         let mut found = None;
@@ -154,9 +145,19 @@ impl Need {
 impl Class {
     /// Where its jobs can go now.
     pub(super) fn outlook(&self) -> Outlook {
-        if self.awake > 0 {
+        self.outlook_without(&mut std::iter::empty())
+    }
+
+    /// Where a job can go that the pods on these seats declined.
+    pub(super) fn outlook_without(&self, seats: &mut dyn Iterator<Item = Seat>) -> Outlook {
+        let (mut eligible, mut awake) = (self.eligible, self.awake);
+        for candidate in seats.filter_map(|seat| self.candidate(seat)) {
+            eligible -= 1;
+            awake -= usize::from(candidate.awake);
+        }
+        if awake > 0 {
             Outlook::Somewhere
-        } else if self.eligible == 0 {
+        } else if eligible == 0 {
             Outlook::Nowhere
         } else {
             Outlook::AllRest
@@ -240,6 +241,7 @@ impl Classes {
             eligible: 0,
             awake: 0,
             ready: Ready::default(),
+            picky: BTreeSet::new(),
             summary: None,
             settled: Outlook::Nowhere,
             used: 0,
@@ -258,7 +260,7 @@ impl Classes {
         Err(id)
     }
 
-    /// A job of this kind ended or is of another kind now. Returns a kind that is forgotten; the
+    /// A job of this kind ended. Returns a kind that is forgotten; the
     /// pods are to forget it too.
     pub(super) fn leave(&mut self, id: ClassId, keep: usize) -> Option<(ClassId, Class)> {
         let class = self.by_id.get_mut(id.0)?.as_mut()?;
@@ -268,16 +270,11 @@ impl Classes {
         }
         self.clock += 1;
         class.used = self.clock;
-        // One that excludes pods came of a single job's bad luck and will hardly be seen again.
-        let gone = if class.need.not_on.is_empty() {
-            self.idle.insert((self.clock, id));
-            if self.idle.len() <= keep {
-                return None;
-            }
-            self.idle.pop_first()?.1
-        } else {
-            id
-        };
+        self.idle.insert((self.clock, id));
+        if self.idle.len() <= keep {
+            return None;
+        }
+        let (_, gone) = self.idle.pop_first()?;
         let class = self.by_id.get_mut(gone.0)?.take()?;
         self.by_need.remove(&class.need);
         self.free.insert(gone);

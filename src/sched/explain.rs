@@ -27,16 +27,16 @@ fn short(digest: Digest) -> String {
 impl Core {
     /// Which pods may run such a job, and why the others may not.
     pub fn eligibility(&self, request: &Request) -> Eligibility {
-        self.eligibility_of(&Need::of(request, &[]))
+        self.eligibility_of(&Need::of(request))
     }
 
     fn eligibility_of(&self, need: &Need) -> Eligibility {
         let mut reasons = Vec::new();
         let mut eligible = 0;
-        for (&id, pod) in &self.pods {
+        for pod in self.pods.values() {
             let name = &pod.name;
             let resting = pod.record.penalty.is_resting(self.now);
-            match need.matching(id, pod) {
+            match need.matching(pod) {
                 Ok(_) => eligible += 1,
                 Err(mismatch) => {
                     let machine = &pod.capabilities.machine;
@@ -101,7 +101,6 @@ impl Mismatch {
         let program = &need.program;
         match self {
             Self::NoSlots => "takes no jobs".to_owned(),
-            Self::Declined => "declined the job".to_owned(),
             Self::NoTool if machine.is_empty() => format!("offers no {}", need.tool),
             Self::NoTool => format!("({machine}) offers no {}", need.tool),
             Self::OtherProgram(other) => format!("offers `{other}`, not `{program}`"),

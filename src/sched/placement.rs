@@ -64,24 +64,15 @@ impl Core {
 
     /// A waiting or new job of a class with a ready pod starts there.
     pub(super) fn start_best(&mut self, class_id: ClassId, job_id: JobId) -> bool {
-        let Some(class) = self.classes.get(class_id) else {
+        let Some((pod_id, tool_index)) = self.best(class_id, job_id) else {
             return false;
         };
-        let Some(seat) = class.ready.first() else {
-            return false;
-        };
-        let Some(&Candidate { tool_index, .. }) = class.candidate(seat) else {
-            return false;
-        };
-        let Some(&Some(pod_id)) = self.seats.get(seat.0) else {
-            return false;
-        };
-        let mean_us = self.means_us.get(&class.need.tool).copied();
-        let charged_us = mean_us.unwrap_or(UNKNOWN_COST_US).max(1);
         let (Some(job), Some(pod)) = (self.jobs.get_mut(&job_id), self.pods.get_mut(&pod_id))
         else {
             return false;
         };
+        let mean_us = self.means_us.get(&job.request.tool).copied();
+        let charged_us = mean_us.unwrap_or(UNKNOWN_COST_US).max(1);
         let run = RunId(self.next_run);
         self.next_run += 1;
         let client = job.request.client;
@@ -107,6 +98,17 @@ impl Core {
         true
     }
 
+    /// The ready pod that is best for a job, and which of its tools.
+    fn best(&self, class: ClassId, job: JobId) -> Option<(PodId, usize)> {
+        let class = self.classes.get(class)?;
+        let declined = &self.jobs.get(&job)?.declined;
+        class.ready.iter().find_map(|seat| {
+            let pod = self.seats.get(seat.0).copied()??;
+            let candidate = class.candidate(seat)?;
+            (!declined.contains(&pod)).then_some((pod, candidate.tool_index))
+        })
+    }
+
     /// The pod has room: gives it jobs, the client furthest behind first.
     pub(super) fn fill(&mut self, id: PodId) {
         while let Some((class, job)) = self.next_for(id) {
@@ -125,11 +127,34 @@ impl Core {
             return None;
         }
         let nexts = pod.classes.iter().filter_map(|&class| {
-            let (behind, client, place) = self.queue.next(class)?;
+            let mut waiting = self.queue.in_order(class);
+            let (behind, client, place) = match self.classes.get(class)?.picky.is_empty() {
+                true => waiting.next()?,
+                false => waiting.find(|(_, _, (_, job))| !self.has_declined(id, *job))?,
+            };
             Some((behind, client, place, class))
         });
         let (_, _, (_, job), class) = nexts.min()?;
         Some((class, job))
+    }
+
+    fn has_declined(&self, pod: PodId, job: JobId) -> bool {
+        let job = self.jobs.get(&job);
+        job.is_some_and(|job| job.declined.contains(&pod))
+    }
+
+    /// Puts a job into the queue.
+    pub(super) fn start_waiting(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if !job.declined.is_empty()
+            && let Some(class) = self.classes.get_mut(job.class)
+        {
+            class.picky.insert(id);
+        }
+        let client = job.request.client;
+        self.queue.push(client, job.class, (job.seq, id));
     }
 
     /// Takes a job out of the queue.
@@ -141,6 +166,11 @@ impl Core {
             self.deadlines.remove(&(deadline, id));
         }
         let &mut Job { class, seq, .. } = job;
+        if !job.declined.is_empty()
+            && let Some(class) = self.classes.get_mut(class)
+        {
+            class.picky.remove(&id);
+        }
         self.queue.remove(job.request.client, class, (seq, id));
     }
 

@@ -132,7 +132,7 @@ impl Core {
         };
         let mut matches: Vec<(ClassId, Option<Candidate>)> = Vec::new();
         for (class_id, class) in self.classes.iter() {
-            let found = class.need.matching(id, pod).ok();
+            let found = class.need.matching(pod).ok();
             let candidate = found.map(|index| self.candidate(pod, index, &class.need.tool));
             matches.push((class_id, candidate));
         }
@@ -159,7 +159,7 @@ impl Core {
             .pods
             .iter()
             .filter_map(|(&pod_id, pod)| {
-                let index = class.need.matching(pod_id, pod).ok()?;
+                let index = class.need.matching(pod).ok()?;
                 Some((pod_id, self.candidate(pod, index, &class.need.tool)))
             })
             .collect();

@@ -41,6 +41,15 @@ impl Step {
     }
 }
 
+/// The numbers of the bits that are set.
+fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
+}
+
 impl Ready {
     /// Puts a pod in that is not there yet.
     pub(super) fn insert(&mut self, step: Step, seat: Seat) {
@@ -61,19 +70,13 @@ impl Ready {
         }
     }
 
-    /// The best.
-    pub(super) fn first(&self) -> Option<Seat> {
-        if self.occupied == 0 {
-            return None;
-        }
-        let start = self.occupied.trailing_zeros() as usize * self.words;
-        let words = &self.bits[start..start + self.words];
-        let (index, word) = words.iter().enumerate().find(|(_, word)| **word != 0)?;
-        Some(Seat(index * 64 + word.trailing_zeros() as usize))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.occupied == 0
+    /// All of them, best first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Seat> {
+        ones(self.occupied).flat_map(|step| {
+            let words = self.bits[step * self.words..][..self.words].iter();
+            let full = words.enumerate().filter(|(_, word)| **word != 0);
+            full.flat_map(|(index, word)| ones(*word).map(move |bit| Seat(index * 64 + bit)))
+        })
     }
 
     /// Makes room for seats.
@@ -136,8 +139,7 @@ mod tests {
                     plain.insert(entry);
                     ready.insert(entry.0, entry.1);
                 }
-                prop_assert_eq!(ready.first(), plain.first().map(|it| it.1));
-                prop_assert_eq!(ready.is_empty(), plain.is_empty());
+                prop_assert!(ready.iter().eq(plain.iter().map(|it| it.1)));
                 prop_assert!(ready.holds(plain.iter().copied()));
             }
         }

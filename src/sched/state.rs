@@ -62,6 +62,8 @@ pub(super) struct Record {
     pub(super) speeds: BTreeMap<String, u64>,
     pub(super) finished: u64,
     pub(super) busy_us: u64,
+    /// Declined since a run last ended there by itself.
+    pub(super) declines_in_a_row: u32,
 }
 
 /// A pod that was lost.
