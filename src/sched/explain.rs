@@ -27,16 +27,16 @@ fn short(digest: Digest) -> String {
 impl Core {
     /// Which pods may run such a job, and why the others may not.
     pub fn eligibility(&self, request: &Request) -> Eligibility {
-        self.eligibility_of(&Need::of(request, &[]))
+        self.eligibility_of(&Need::of(request))
     }
 
     fn eligibility_of(&self, need: &Need) -> Eligibility {
         let mut reasons = Vec::new();
         let mut eligible = 0;
-        for (&id, pod) in &self.pods {
+        for pod in self.pods.values() {
             let name = &pod.name;
             let resting = pod.record.penalty.is_resting(self.now);
-            match need.matching(id, pod) {
+            match need.matching(pod) {
                 Ok(_) => eligible += 1,
                 Err(mismatch) => {
                     let machine = &pod.capabilities.machine;
@@ -73,7 +73,7 @@ impl Core {
             return String::new();
         };
         let (class_id, trouble) = (job.class, job.trouble.clone());
-        let Some(class) = self.classes.by_id.get(&class_id) else {
+        let Some(class) = self.classes.get(class_id) else {
             return trouble;
         };
         let summary = match &class.summary {
@@ -84,7 +84,7 @@ impl Core {
             "" => summary.clone(),
             trouble => format!("{summary}; {trouble}"),
         };
-        if let Some(class) = self.classes.by_id.get_mut(&class_id) {
+        if let Some(class) = self.classes.get_mut(class_id) {
             class.summary = Some(summary);
         }
         why
@@ -101,7 +101,6 @@ impl Mismatch {
         let program = &need.program;
         match self {
             Self::NoSlots => "takes no jobs".to_owned(),
-            Self::Declined => "declined the job".to_owned(),
             Self::NoTool if machine.is_empty() => format!("offers no {}", need.tool),
             Self::NoTool => format!("({machine}) offers no {}", need.tool),
             Self::OtherProgram(other) => format!("offers `{other}`, not `{program}`"),
