@@ -1,1 +1,4 @@
 //! One integration target.
+
+mod pod;
+mod sandbox;
