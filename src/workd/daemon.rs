@@ -1,21 +1,20 @@
 //! `cpods-workd`: its command line, its sockets, its signals.
 
+use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{session, stdio};
+use super::{session, stdio, tools};
 use crate::job::Digest;
 use crate::wire::messages::OfferedTool;
+use crate::wire::socket::{is_friend, listen};
 use crate::wire::stream::WireError;
 use anyhow::Context;
 use clap::{ArgGroup, CommandFactory, Parser};
-use std::io::IsTerminal;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
-use tracing_subscriber::EnvFilter;
 
 /// Runs jobs of a hub on this machine, in a sandbox.
 #[derive(Clone, Debug, Parser)]
@@ -49,10 +48,9 @@ pub struct Args {
     /// Show this directory to jobs too, read-only; may be given several times
     #[arg(long, value_name = "DIR")]
     pub system: Vec<PathBuf>,
-    /// What to log, as `tracing` filters have it
-    /// [default: $CPODS_LOG, or `info`]
-    #[arg(long, value_name = "FILTER")]
-    pub log: Option<String>,
+    /// What to log: off, error, warn, info, debug, trace, or tracing-subscriber's filter syntax
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
     /// Offer this program instead of looking for tools, by its rule's name (for tests)
     #[arg(long, value_name = "RULE=PATH", hide = true)]
     pub tool: Vec<String>,
@@ -105,29 +103,31 @@ fn default_cache() -> Option<PathBuf> {
     Some(parent.join("cpods"))
 }
 
-/// The whole program: logging, tools, the daemon.
-///
-/// # Errors
-/// See [`run`].
-pub fn main(
-    args: &Args,
-    find_tools: FindTools,
-    machine_slots: Option<TakeMachineSlot>,
-) -> anyhow::Result<()> {
-    let filter = args.log.clone().or_else(|| std::env::var("CPODS_LOG").ok());
-    let filter = EnvFilter::try_new(filter.as_deref().unwrap_or("info"))
-        .context("understand what is to be logged")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let find_tools = if args.tool.is_empty() {
-        find_tools
+/// The whole program. What a sandbox needs of this program is done before anything else.
+pub fn main() -> ExitCode {
+    super::take_over();
+    let args = Args::parse();
+    crate::monitor::exit_code("cpods-workd", start(&args))
+}
+
+fn start(args: &Args) -> anyhow::Result<ExitCode> {
+    crate::monitor::log_to_stderr(&args.log)?;
+    let tools = if args.tool.is_empty() {
+        Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
     } else {
         given_tools(&args.tool)?
     };
-    run(args, args.config(find_tools, machine_slots)?)
+    run(args, args.config(tools, Some(Arc::new(machine_slot)))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One of the slots that wrappers on this machine take, too.
+fn machine_slot() -> Option<Box<dyn std::any::Any>> {
+    // Without a lock file jobs still run: a limit lost is better than a build lost.
+    let Ok(slots) = crate::slots::Slots::open() else {
+        return Some(Box::new(()));
+    };
+    Some(Box::new(slots.try_take()?))
 }
 
 /// The table of `--tool`: identities are the digests of the programs alone.
@@ -146,7 +146,7 @@ fn given_tools(tools: &[String]) -> anyhow::Result<FindTools> {
             version: "as given".into(),
         });
     }
-    Ok(Arc::new(move || table.clone()))
+    Ok(FindTools::fixed(table))
 }
 
 /// Runs the daemon until it is told to stop, or, with `--stdio`, until its hub is gone.
@@ -186,6 +186,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     };
     let worker = Worker::start(config).await.context("start the worker")?;
     tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&worker)));
+    tokio::task::spawn_local(tools::refresh_on_change(Rc::clone(&worker)));
     match listener {
         None => {
             let (read, write) = stdio::open()?;
@@ -194,7 +195,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
         }
         Some(listener) => loop {
             match listener.accept().await {
-                Ok((stream, _)) if is_trusted(&stream) => {
+                Ok((stream, _)) if is_friend(&stream) => {
                     let worker = Rc::clone(&worker);
                     tokio::task::spawn_local(async move {
                         let (read, write) = stream.into_split();
@@ -230,35 +231,4 @@ async fn refresh_on_hangup(worker: Rc<Worker>) {
         tracing::info!("looking for tools again");
         worker.refresh().await;
     }
-}
-
-fn listen(path: &Path) -> anyhow::Result<UnixListener> {
-    let what = || format!("listen on `{}`", path.display());
-    if let Ok(meta) = std::fs::symlink_metadata(path) {
-        anyhow::ensure!(
-            meta.file_type().is_socket(),
-            "`{}` exists and is not a socket",
-            path.display()
-        );
-        anyhow::ensure!(
-            std::os::unix::net::UnixStream::connect(path).is_err(),
-            "another worker listens on `{}`",
-            path.display()
-        );
-        std::fs::remove_file(path).with_context(what)?;
-    }
-    // Nobody else may connect, not even between bind and chmod.
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path).with_context(what);
-    rustix::process::umask(before);
-    let listener = listener?;
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).with_context(what)?;
-    Ok(listener)
-}
-
-/// Whether the peer is this user, or root.
-fn is_trusted(stream: &UnixStream) -> bool {
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw())
 }

@@ -14,6 +14,7 @@
 //! | `scratch` | directories on disk and their removal |
 //! | [`warden`] | sandboxes |
 //! | `stdio` | standard input and output as asynchronous streams |
+//! | `tools` | which tools the pod has, and when to look again |
 //! | [`daemon`] | command line, sockets, signals |
 
 pub mod capture;
@@ -25,10 +26,12 @@ mod run;
 mod scratch;
 pub mod session;
 mod stdio;
+mod tools;
 mod view;
 pub mod warden;
 pub mod worker;
 
+pub use daemon::{command, main};
 pub use session::serve;
 pub use warden::take_over;
 pub use worker::{Config, Worker};

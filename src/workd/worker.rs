@@ -13,8 +13,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
-/// Finds the pod's tools. Called at start and whenever they may have changed; may take seconds.
-pub type FindTools = Arc<dyn Fn() -> Vec<OfferedTool> + Send + Sync>;
+/// Finds the pod's tools.
+#[derive(Clone)]
+pub struct FindTools {
+    /// Called at start and whenever they may have changed; may take seconds.
+    pub find: Arc<dyn Fn() -> Vec<OfferedTool> + Send + Sync>,
+    /// Directories in which a change means that they may have changed.
+    pub watched: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+}
+
+impl FindTools {
+    /// Always the same.
+    pub fn fixed(tools: Vec<OfferedTool>) -> Self {
+        Self {
+            find: Arc::new(move || tools.clone()),
+            watched: Arc::new(Vec::new),
+        }
+    }
+}
 
 /// Takes one unit of what is shared with everything else that runs jobs on this machine; none if
 /// nothing is free. What it gives is dropped when the job has ended.
@@ -122,7 +138,7 @@ impl Worker {
 
     /// Finds the tools again and tells all hubs.
     pub async fn refresh(self: &Rc<Self>) {
-        let find = Arc::clone(&self.config.tools);
+        let find = Arc::clone(&self.config.tools.find);
         let tools = tokio::task::spawn_blocking(move || find()).await;
         let tools = tools.unwrap_or_else(|error| {
             tracing::error!(%error, "looking for tools failed");
@@ -133,13 +149,18 @@ impl Worker {
             Err(why) => (ViewKind::None, why),
         };
         tracing::info!(?view, why = view_why, tools = tools.len(), "ready");
-        self.offer.send_replace(Offer {
+        let offer = Offer {
             name: self.config.name.clone(),
             slots: self.config.slots,
             machine: std::env::consts::ARCH.into(),
             view,
             view_why,
             tools,
+        };
+        self.offer.send_if_modified(|known| {
+            let is_new = *known != offer;
+            *known = offer;
+            is_new
         });
     }
 }
