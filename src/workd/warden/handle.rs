@@ -3,7 +3,7 @@
 use super::process::NAME;
 use super::proto::{FromInit, FromWarden, Run, Setup, ToWarden, receive, send};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -205,6 +205,8 @@ impl Warden {
 impl Drop for Warden {
     fn drop(&mut self) {
         self.listener.abort();
+        // Not left to closing: the listener's copy is closed only when the runtime comes to it.
+        let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
         if let (Some(child), Some(on_end)) = (self.child.take(), self.on_end.take()) {
             on_end(child);
         }
