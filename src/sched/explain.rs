@@ -4,7 +4,6 @@ use super::class::{Mismatch, Need};
 use super::state::Core;
 use super::types::{JobId, PodId, Request};
 use crate::job::Digest;
-use std::fmt::Write;
 
 /// Pods named in an explanation; the rest are counted.
 const NAMED: usize = 8;
@@ -20,6 +19,23 @@ pub struct Eligibility {
     pub text: String,
 }
 
+/// The first few of many reasons.
+#[derive(Default)]
+struct Reasons {
+    text: String,
+    count: usize,
+}
+
+impl Reasons {
+    fn add(&mut self, name: &str, why: impl FnOnce() -> String) {
+        if self.count < NAMED {
+            let mark = if self.count == 0 { ": " } else { ", " };
+            self.text.push_str(&format!("{mark}`{name}` {}", why()));
+        }
+        self.count += 1;
+    }
+}
+
 fn short(digest: Digest) -> String {
     format!("{digest:?}")
 }
@@ -31,7 +47,7 @@ impl Core {
     }
 
     fn eligibility_of(&self, need: &Need) -> Eligibility {
-        let mut reasons = Vec::new();
+        let mut reasons = Reasons::default();
         let mut eligible = 0;
         for pod in self.pods.values() {
             let name = &pod.name;
@@ -40,25 +56,22 @@ impl Core {
                 Ok(_) => eligible += 1,
                 Err(mismatch) => {
                     let machine = &pod.capabilities.machine;
-                    reasons.push(format!("`{name}` {}", mismatch.text(need, machine)));
+                    reasons.add(name, || mismatch.text(need, machine));
                     continue;
                 }
             }
             if resting {
-                reasons.push(format!("`{name}` rests ({})", pod.record.why));
+                reasons.add(name, || format!("rests ({})", pod.record.why));
             }
         }
         for (name, past) in &self.past {
-            reasons.push(format!("`{name}` is not connected ({})", past.record.why));
+            reasons.add(name, || format!("is not connected ({})", past.record.why));
         }
         let known = self.pods.len() + self.past.len();
         let mut text = format!("{eligible} of {known} pods eligible for `{}`", need.program);
-        for (index, reason) in reasons.iter().take(NAMED).enumerate() {
-            text.push_str(if index == 0 { ": " } else { ", " });
-            text.push_str(reason);
-        }
-        if reasons.len() > NAMED {
-            let _ = write!(text, ", and {} more", reasons.len() - NAMED);
+        text.push_str(&reasons.text);
+        if reasons.count > NAMED {
+            text.push_str(&format!(", and {} more", reasons.count - NAMED));
         }
         Eligibility {
             eligible,

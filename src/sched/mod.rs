@@ -36,6 +36,8 @@ mod ready;
 mod sanity;
 pub mod sim;
 mod state;
+#[cfg(test)]
+mod tests;
 mod types;
 mod view;
 

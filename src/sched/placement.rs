@@ -127,10 +127,11 @@ impl Core {
             return None;
         }
         let nexts = pod.classes.iter().filter_map(|&class| {
-            let mut waiting = self.queue.in_order(class);
-            let (behind, client, place) = match self.classes.get(class)?.picky.is_empty() {
-                true => waiting.next()?,
-                false => waiting.find(|(_, _, (_, job))| !self.has_declined(id, *job))?,
+            let (behind, client, place) = if self.classes.get(class)?.picky.is_empty() {
+                self.queue.next(class)?
+            } else {
+                let mut waiting = self.queue.in_order(class);
+                waiting.find(|(_, _, (_, job))| !self.has_declined(id, *job))?
             };
             Some((behind, client, place, class))
         });

@@ -121,6 +121,13 @@ impl Queue {
         }
     }
 
+    /// The job of a class that is served next, as [`Queue::in_order`] has it.
+    pub(super) fn next(&self, class: ClassId) -> Option<(u64, ClientId, Place)> {
+        let &(virtual_us, id) = self.lanes.get(&class)?.first()?;
+        let place = *self.clients.get(&id)?.waiting.get(&class)?.first()?;
+        Some((virtual_us, id, place))
+    }
+
     /// The waiting jobs of a class in the order in which they are served: how far behind the
     /// client is, the client, the job's place.
     pub(super) fn in_order(&self, class: ClassId) -> impl Iterator<Item = (u64, ClientId, Place)> {

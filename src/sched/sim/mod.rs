@@ -81,9 +81,9 @@ impl Scenario {
             hosts: 1_000,
             jobs: 100_000,
             clients: 40,
-            jobs_per_client: 200,
+            jobs_per_client: 120,
             crash_us: 40_000_000,
-            check_every: 20_000,
+            check_every: 50_000,
             ..Self::small(seed)
         }
     }

@@ -16,7 +16,8 @@ enum Standing {
 pub(super) struct Model {
     limits: Limits,
     pods: BTreeMap<PodId, (Capabilities, BTreeSet<RunId>)>,
-    jobs: BTreeMap<JobId, (Request, Standing)>,
+    /// By number, as the farm counts them.
+    jobs: Vec<(Request, Standing)>,
     /// Living runs.
     runs: BTreeMap<RunId, (JobId, PodId)>,
     /// Runs of which the pod has said that the tool ended.
@@ -37,7 +38,7 @@ impl Model {
         Self {
             limits,
             pods: BTreeMap::new(),
-            jobs: BTreeMap::new(),
+            jobs: Vec::new(),
             runs: BTreeMap::new(),
             results: BTreeSet::new(),
             declined: BTreeSet::new(),
@@ -50,7 +51,13 @@ impl Model {
     }
 
     pub(super) fn is_open(&self, job: JobId) -> bool {
-        matches!(self.jobs.get(&job), Some((_, Standing::Open(_))))
+        matches!(self.jobs.get(job.0 as usize), Some((_, Standing::Open(_))))
+    }
+
+    /// Whether the caller may submit it, or submit it again by mistake: a number is never used
+    /// for another job, and that is the caller's duty.
+    pub(super) fn is_new_or_open(&self, job: JobId) -> bool {
+        job.0 >= self.jobs.len() as u64 || self.is_open(job)
     }
 
     /// What the core is told.
@@ -70,9 +77,8 @@ impl Model {
             }
             Event::PodLost { pod, .. } => self.drop_pod(*pod),
             Event::JobSubmitted { job, request } => {
-                if !self.jobs.contains_key(job) {
-                    let entry = (request.clone(), Standing::Open(None));
-                    self.jobs.insert(*job, entry);
+                if job.0 == self.jobs.len() as u64 {
+                    self.jobs.push((request.clone(), Standing::Open(None)));
                     self.open += 1;
                 }
             }
@@ -113,7 +119,7 @@ impl Model {
         if let Some(known) = self.pods.get_mut(&pod) {
             known.1.remove(&run);
         }
-        if let Some((_, Standing::Open(current))) = self.jobs.get_mut(&job)
+        if let Some((_, Standing::Open(current))) = self.jobs.get_mut(job.0 as usize)
             && *current == Some(run)
         {
             *current = None;
@@ -125,7 +131,7 @@ impl Model {
     }
 
     fn end(&mut self, job: JobId) {
-        if let Some((_, standing)) = self.jobs.get_mut(&job) {
+        if let Some((_, standing)) = self.jobs.get_mut(job.0 as usize) {
             let Standing::Open(current) = *standing else {
                 panic!("{job:?} ends twice");
             };
@@ -155,11 +161,17 @@ impl Model {
                 self.end(job);
             }
             Action::RunLocally { job, .. } => {
-                assert!(self.jobs[&job].0.hub_has_tool, "the hub has the tool");
+                assert!(
+                    self.jobs[job.0 as usize].0.hub_has_tool,
+                    "the hub has the tool"
+                );
                 self.end(job);
             }
             Action::RefuseJob { job, .. } => {
-                assert!(!self.jobs[&job].0.hub_has_tool, "the hub lacks the tool");
+                assert!(
+                    !self.jobs[job.0 as usize].0.hub_has_tool,
+                    "the hub lacks the tool"
+                );
                 self.end(job);
             }
         }
@@ -168,7 +180,7 @@ impl Model {
     fn judge_start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
         assert!(Some(run) > self.latest_run, "run numbers are new");
         self.latest_run = Some(run);
-        let (request, standing) = self.jobs.get_mut(&job).expect("a known job");
+        let (request, standing) = self.jobs.get_mut(job.0 as usize).expect("a known job");
         let Standing::Open(current) = standing else {
             panic!("{job:?} starts after its end");
         };
