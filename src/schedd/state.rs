@@ -5,7 +5,8 @@
 use super::config::Config;
 use super::identity::Identities;
 use super::outbox::Outbox;
-use crate::paths::Roots;
+use crate::job::Need;
+use crate::paths::{Bytes, Roots};
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
 use crate::wire::messages::{
     ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
@@ -159,10 +160,11 @@ impl Hub {
     /// Takes a job in, once it is known which tool the hub itself has.
     pub(super) async fn submit(&self, job: JobId, submit: Submit, outbox: &Rc<Outbox>) {
         let need = submit.need;
-        let identity = match &submit.program_path {
+        let own = own_path(&need, submit.program_path.as_ref());
+        let hub_has_tool = own.is_some();
+        let identity = match own {
             None => None,
             Some(path) => {
-                let path = PathBuf::from(path.as_os_str());
                 let found = self.identities.of(&need.tool, &need.program, path).await;
                 if found.is_none() {
                     let why = format!("the hub's own `{}` cannot be probed", need.program);
@@ -182,7 +184,7 @@ impl Hub {
             identity,
             needs: need.needs,
             overlay_only: need.overlay_only.is_some(),
-            hub_has_tool: submit.program_path.is_some(),
+            hub_has_tool,
             tries: submit.tries,
         };
         state.jobs.insert(
@@ -319,6 +321,15 @@ impl State {
         if let Some(waiting) = self.jobs.remove(&job) {
             let _ = waiting.outbox.message(message);
         }
+    }
+}
+
+/// What to ask of this machine's own tool, as the prober wants it; none if the machine has none. Of
+/// an executable inside a root, which the rules give an identity, only the machine counts.
+fn own_path(need: &Need, program: Option<&Bytes>) -> Option<PathBuf> {
+    match need.identity {
+        None => program.map(|path| path.as_path().into()),
+        Some(_) => (need.program == std::env::consts::ARCH).then(PathBuf::new),
     }
 }
 

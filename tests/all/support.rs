@@ -224,7 +224,7 @@ impl Farm {
         let mut command = Command::new(program);
         let bins = bin("cpods-cc").parent().unwrap().to_owned();
         let path = format!("{}:{}", bins.display(), std::env::var("PATH").unwrap());
-        set_runtime_dir(&mut command, self.dir.path());
+        set_surroundings(&mut command, self.dir.path());
         command
             .current_dir(dir)
             .env("PATH", path)
@@ -287,26 +287,19 @@ pub(crate) fn text(output: &Output) -> String {
     )
 }
 
-/// Slots of this test's own, and nothing of the environment around the tests.
-fn set_runtime_dir(command: &mut Command, dir: &Path) {
-    for name in [
-        "CPODS_SLOT_HELD",
-        "CPODS_DISABLE",
-        "CPODS_FALLBACK",
-        "CPODS_RULES",
-    ] {
-        command.env_remove(name);
-    }
-    for name in [
-        "CPODS_VERBOSE",
-        "CPODS_LOG",
-        "CPODS_CLIENT",
-        "MAKEFLAGS",
-        "NINJA_STATUS",
-    ] {
-        command.env_remove(name);
+/// Slots of this test's own, and nothing of the environment around the tests: `cargo test` sets
+/// `LD_LIBRARY_PATH`, with which no tool goes to a pod.
+fn set_surroundings(command: &mut Command, dir: &Path) {
+    const KEPT: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "RUST_BACKTRACE"];
+    command.env_clear();
+    for name in KEPT {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
     }
     command.env("XDG_RUNTIME_DIR", dir.join("run"));
+    // One memory of the tools' files for all tests, and for the next run of them.
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
 }
 
 fn logged(command: &mut Command, dir: &Path, name: &str) -> Child {
@@ -316,7 +309,7 @@ fn logged(command: &mut Command, dir: &Path, name: &str) -> Child {
         .create(true)
         .open(log)
         .unwrap();
-    set_runtime_dir(command, dir);
+    set_surroundings(command, dir);
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())

@@ -58,10 +58,10 @@ impl Process {
         let _ = kill_process(Pid::from_raw(self.pid).unwrap(), signal);
     }
 
-    /// Whether it has blocked SIGUSR1: before that, the signal would kill it.
+    /// Whether it catches SIGUSR1: before that, the signal would kill it.
     fn is_gate(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let mask = line
             .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
             .unwrap_or(0);
