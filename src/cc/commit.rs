@@ -214,7 +214,7 @@ impl Content {
             None if link(&self.file, path).is_ok() => return Ok(()),
             None => name_aside(&self.file, path)?,
         };
-        std::fs::rename(&named, path).inspect_err(|_| drop(std::fs::remove_file(&named)))
+        replace(&named, path).inspect_err(|_| drop(std::fs::remove_file(&named)))
     }
 }
 
@@ -239,6 +239,19 @@ fn name_aside(file: &File, path: &Path) -> io::Result<PathBuf> {
         other => other?,
     }
     Ok(named)
+}
+
+/// Puts the file named `named` in the place of the one at `path`, in one step for every reader.
+///
+/// By exchange where it can be: ext4 takes a rename over a file for an editor's saving and starts
+/// writing the new content to the disk there and then (measured: 0.4 to 3 ms, against 0.06).
+fn replace(named: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    let is_plain = std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir());
+    if is_plain && renameat_with(CWD, named, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+        return std::fs::remove_file(named);
+    }
+    std::fs::rename(named, path)
 }
 
 fn link(file: &File, path: &Path) -> io::Result<()> {

@@ -1,19 +1,11 @@
 //! Events to handlers; what becomes of jobs and runs.
 
-use super::class::Need;
+use super::class::{Need, Outlook};
 use super::state::{ClassId, Core, Job, Run};
 use super::types::{Action, Event, JobId, PodId, Request, RunId, Time};
 
-/// Where a job of a kind can go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlook {
-    /// No connected pod may run it.
-    Nowhere,
-    /// All pods that may are resting.
-    AllRest,
-    /// It waits for room, if it waits at all.
-    Somewhere,
-}
+/// A pod that declines so many jobs and finishes none between them rests.
+const DECLINES_IN_A_ROW: u32 = 16;
 
 impl Core {
     /// Takes in what happened. `now` may not go back; if it does, the latest time seen holds.
@@ -80,7 +72,7 @@ impl Core {
         let busy = self.queue.waiting >= self.limits.waiting
             || self.queue.waiting_of(client) >= self.limits.waiting_per_client;
         self.queue.enter(client, request.weight);
-        let class = self.enter_class(Need::of(&request, &[]));
+        let class = self.enter_class(Need::of(&request));
         let seq = self.next_seq;
         self.next_seq += 1;
         let job = Job {
@@ -169,22 +161,29 @@ impl Core {
         let pod = run.pod;
         let name = self.pods.get(&pod).map_or("", |it| it.name.as_str());
         let trouble = format!("pod `{name}` declined: {why}");
+        self.count_decline(pod, &why);
         if let Some(job_id) = run.job
             && let Some(job) = self.jobs.get_mut(&job_id)
         {
             job.run = None;
             job.declined.push(pod);
             job.trouble = trouble;
-            let before = job.class;
-            let need = Need::of(&job.request, &job.declined);
-            let after = self.enter_class(need);
-            if let Some(job) = self.jobs.get_mut(&job_id) {
-                job.class = after;
-            }
-            self.leave_class(before);
             self.place(job_id);
         }
         self.make_room(pod);
+    }
+
+    /// A pod that declines whatever it is given would be given everything, since it is always free.
+    fn count_decline(&mut self, id: PodId, why: &str) {
+        let Some(pod) = self.pods.get_mut(&id) else {
+            return;
+        };
+        pod.record.declines_in_a_row += 1;
+        if pod.record.declines_in_a_row >= DECLINES_IN_A_ROW {
+            pod.record.declines_in_a_row = 0;
+            let why = format!("declined {DECLINES_IN_A_ROW} jobs in a row, the last: {why}");
+            self.rest(id, why);
+        }
     }
 
     fn on_run_cancelled(&mut self, id: RunId) {
@@ -212,7 +211,10 @@ impl Core {
         if let Some(pod) = self.pods.get_mut(&run.pod) {
             pod.runs.remove(&id);
             pod.record.busy_us = pod.record.busy_us.saturating_add(used_us);
-            pod.record.finished += u64::from(wall_us.is_some());
+            if wall_us.is_some() {
+                pod.record.finished += 1;
+                pod.record.declines_in_a_row = 0;
+            }
         }
         Some(run)
     }
@@ -246,8 +248,7 @@ impl Core {
         let Some(job) = self.jobs.get(&id) else {
             return;
         };
-        let (class, seq, client) = (job.class, job.seq, job.request.client);
-        let hub_has_tool = job.request.hub_has_tool;
+        let (class, hub_has_tool) = (job.class, job.request.hub_has_tool);
         let declined = u32::try_from(job.declined.len()).unwrap_or(u32::MAX);
         // Where the hub lacks the tool every pod may decline once before the job is given up.
         let used_up = job.tries + if hub_has_tool { declined } else { 0 };
@@ -261,47 +262,49 @@ impl Core {
         if self.start_best(class, id) {
             return;
         }
-        match (self.outlook(class), hub_has_tool) {
-            (Outlook::Nowhere | Outlook::AllRest, true) => {
-                let why = self.why_nowhere(id);
-                return self.locally(id, why);
-            }
-            (Outlook::Nowhere, false) => self.set_deadline(id),
-            (Outlook::AllRest, false) | (Outlook::Somewhere, _) => {}
-        }
-        self.queue.push(client, class, (seq, id));
+        self.start_waiting(id);
+        self.settle_job(id);
     }
 
-    fn outlook(&self, class: ClassId) -> Outlook {
-        match self.classes.by_id.get(&class) {
-            Some(class) if class.awake > 0 => Outlook::Somewhere,
-            Some(class) if !class.candidates.is_empty() => Outlook::AllRest,
-            _ => Outlook::Nowhere,
-        }
+    fn outlook(&self, job: &Job) -> Outlook {
+        let Some(class) = self.classes.get(job.class) else {
+            return Outlook::Nowhere;
+        };
+        let declined = job.declined.iter();
+        let mut seats = declined.filter_map(|pod| Some(self.pods.get(pod)?.seat));
+        class.outlook_without(&mut seats)
     }
 
     /// The pods of a class changed: its waiting jobs go, get a deadline, or lose it.
-    pub(super) fn settle(&mut self, class: ClassId) {
-        if !self.queue.lanes.contains_key(&class) {
+    pub(super) fn settle(&mut self, id: ClassId) {
+        let Some(class) = self.classes.get_mut(id) else {
             return;
+        };
+        let outlook = class.outlook();
+        let jobs: Vec<JobId> = if class.settled == outlook {
+            class.picky.iter().copied().collect()
+        } else {
+            let waiting = self.queue.in_order(id);
+            waiting.map(|(_, _, (_, job))| job).collect()
+        };
+        class.settled = outlook;
+        for job in jobs {
+            self.settle_job(job);
         }
-        let outlook = self.outlook(class);
-        if outlook == Outlook::Somewhere && self.deadlines.is_empty() {
+    }
+
+    /// A waiting job goes, gets a deadline, or loses it.
+    fn settle_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else {
             return;
-        }
-        for id in self.queue.all(class) {
-            let hub_has_tool = self
-                .jobs
-                .get(&id)
-                .is_some_and(|job| job.request.hub_has_tool);
-            match (outlook, hub_has_tool) {
-                (Outlook::Nowhere | Outlook::AllRest, true) => {
-                    let why = self.why_nowhere(id);
-                    self.locally(id, why);
-                }
-                (Outlook::Nowhere, false) => self.set_deadline(id),
-                (Outlook::AllRest, false) | (Outlook::Somewhere, _) => self.clear_deadline(id),
+        };
+        match (self.outlook(job), job.request.hub_has_tool) {
+            (Outlook::Nowhere | Outlook::AllRest, true) => {
+                let why = self.why_nowhere(id);
+                self.locally(id, why);
             }
+            (Outlook::Nowhere, false) => self.set_deadline(id),
+            (Outlook::AllRest, false) | (Outlook::Somewhere, _) => self.clear_deadline(id),
         }
     }
 
@@ -362,6 +365,7 @@ impl Core {
             Ok(known) => known,
             Err(new) => {
                 self.match_class(new);
+                self.settle(new);
                 new
             }
         }

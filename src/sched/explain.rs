@@ -4,7 +4,6 @@ use super::class::{Mismatch, Need};
 use super::state::Core;
 use super::types::{JobId, PodId, Request};
 use crate::job::Digest;
-use std::fmt::Write;
 
 /// Pods named in an explanation; the rest are counted.
 const NAMED: usize = 8;
@@ -20,6 +19,23 @@ pub struct Eligibility {
     pub text: String,
 }
 
+/// The first few of many reasons.
+#[derive(Default)]
+struct Reasons {
+    text: String,
+    count: usize,
+}
+
+impl Reasons {
+    fn add(&mut self, name: &str, why: impl FnOnce() -> String) {
+        if self.count < NAMED {
+            let mark = if self.count == 0 { ": " } else { ", " };
+            self.text.push_str(&format!("{mark}`{name}` {}", why()));
+        }
+        self.count += 1;
+    }
+}
+
 fn short(digest: Digest) -> String {
     format!("{digest:?}")
 }
@@ -27,38 +43,35 @@ fn short(digest: Digest) -> String {
 impl Core {
     /// Which pods may run such a job, and why the others may not.
     pub fn eligibility(&self, request: &Request) -> Eligibility {
-        self.eligibility_of(&Need::of(request, &[]))
+        self.eligibility_of(&Need::of(request))
     }
 
     fn eligibility_of(&self, need: &Need) -> Eligibility {
-        let mut reasons = Vec::new();
+        let mut reasons = Reasons::default();
         let mut eligible = 0;
-        for (&id, pod) in &self.pods {
+        for pod in self.pods.values() {
             let name = &pod.name;
             let resting = pod.record.penalty.is_resting(self.now);
-            match need.matching(id, pod) {
+            match need.matching(pod) {
                 Ok(_) => eligible += 1,
                 Err(mismatch) => {
                     let machine = &pod.capabilities.machine;
-                    reasons.push(format!("`{name}` {}", mismatch.text(need, machine)));
+                    reasons.add(name, || mismatch.text(need, machine));
                     continue;
                 }
             }
             if resting {
-                reasons.push(format!("`{name}` rests ({})", pod.record.why));
+                reasons.add(name, || format!("rests ({})", pod.record.why));
             }
         }
         for (name, past) in &self.past {
-            reasons.push(format!("`{name}` is not connected ({})", past.record.why));
+            reasons.add(name, || format!("is not connected ({})", past.record.why));
         }
         let known = self.pods.len() + self.past.len();
         let mut text = format!("{eligible} of {known} pods eligible for `{}`", need.program);
-        for (index, reason) in reasons.iter().take(NAMED).enumerate() {
-            text.push_str(if index == 0 { ": " } else { ", " });
-            text.push_str(reason);
-        }
-        if reasons.len() > NAMED {
-            let _ = write!(text, ", and {} more", reasons.len() - NAMED);
+        text.push_str(&reasons.text);
+        if reasons.count > NAMED {
+            text.push_str(&format!(", and {} more", reasons.count - NAMED));
         }
         Eligibility {
             eligible,
@@ -73,7 +86,7 @@ impl Core {
             return String::new();
         };
         let (class_id, trouble) = (job.class, job.trouble.clone());
-        let Some(class) = self.classes.by_id.get(&class_id) else {
+        let Some(class) = self.classes.get(class_id) else {
             return trouble;
         };
         let summary = match &class.summary {
@@ -84,7 +97,7 @@ impl Core {
             "" => summary.clone(),
             trouble => format!("{summary}; {trouble}"),
         };
-        if let Some(class) = self.classes.by_id.get_mut(&class_id) {
+        if let Some(class) = self.classes.get_mut(class_id) {
             class.summary = Some(summary);
         }
         why
@@ -101,7 +114,6 @@ impl Mismatch {
         let program = &need.program;
         match self {
             Self::NoSlots => "takes no jobs".to_owned(),
-            Self::Declined => "declined the job".to_owned(),
             Self::NoTool if machine.is_empty() => format!("offers no {}", need.tool),
             Self::NoTool => format!("({machine}) offers no {}", need.tool),
             Self::OtherProgram(other) => format!("offers `{other}`, not `{program}`"),

@@ -17,6 +17,7 @@
 //! | `pods` | pods that come, change, rest, go |
 //! | `class` | which pods may run which jobs |
 //! | `placement` | which of them does, and which job is next |
+//! | `ready` | the pods ready for a kind of job, best first |
 //! | `queue` | fairness between clients |
 //! | `penalty` | how long a failing pod rests |
 //! | `explain` | why a pod is not eligible, in words |
@@ -31,8 +32,12 @@ mod penalty;
 mod placement;
 mod pods;
 mod queue;
+mod ready;
 mod sanity;
+pub mod sim;
 mod state;
+#[cfg(test)]
+mod tests;
 mod types;
 mod view;
 

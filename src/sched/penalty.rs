@@ -96,7 +96,8 @@ mod tests {
         for _ in 0..4 {
             penalty.succeed(&Limits::default());
         }
-        assert_eq!(rest_s(&mut penalty, penalty.until()), 1, "clean again");
+        now = penalty.until();
+        assert_eq!(rest_s(&mut penalty, now), 1, "clean again");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! pod, so a job that arrives looks at pods only, and room that appears looks at jobs only.
 
 use super::class::Candidate;
+use super::ready::Step;
 use super::state::{ClassId, Core, Job, Pod, Run};
 use super::types::{Action, JobId, PodId, RunId};
 
@@ -16,10 +17,10 @@ const ONE: u64 = 1024;
 /// The lower the better: how long a job would take there, seen from how long such jobs took there
 /// before and how full it would be. Of two alike, a job goes to an idle slot before it waits for a
 /// busy one; a pod more than twice as slow stands back behind a little waiting at a fast one.
-fn score(pod: &Pod, speed: u64) -> u64 {
+fn score(pod: &Pod, speed: u64) -> Step {
     let slots = u64::from(pod.capabilities.slots.max(1));
     let full = slots + u64::from(pod.load()) + 1;
-    speed.saturating_mul(full) / slots
+    Step::of(speed.saturating_mul(full) / slots)
 }
 
 impl Core {
@@ -42,11 +43,11 @@ impl Core {
         };
         let room = pod.load() < pod.limit(self.now, &self.limits);
         let awake = !pod.record.penalty.is_resting(self.now);
-        for class in &pod.classes {
-            let Some(class) = self.classes.by_id.get_mut(class) else {
+        for &class in &pod.classes {
+            let Some(class) = self.classes.get_mut(class) else {
                 continue;
             };
-            let Some(&before) = class.candidates.get(&id) else {
+            let Some(&before) = class.candidate(pod.seat) else {
                 continue;
             };
             let score = room.then(|| score(pod, before.speed));
@@ -56,28 +57,22 @@ impl Core {
                 ..before
             };
             if after != before {
-                class.set(id, Some(after));
+                class.set(pod.seat, Some(after));
             }
         }
     }
 
     /// A waiting or new job of a class with a ready pod starts there.
     pub(super) fn start_best(&mut self, class_id: ClassId, job_id: JobId) -> bool {
-        let Some(class) = self.classes.by_id.get(&class_id) else {
+        let Some((pod_id, tool_index)) = self.best(class_id, job_id) else {
             return false;
         };
-        let Some(&(_, pod_id)) = class.ready.first() else {
-            return false;
-        };
-        let Some(&Candidate { tool_index, .. }) = class.candidates.get(&pod_id) else {
-            return false;
-        };
-        let mean_us = self.means_us.get(&class.need.tool).copied();
-        let charged_us = mean_us.unwrap_or(UNKNOWN_COST_US).max(1);
         let (Some(job), Some(pod)) = (self.jobs.get_mut(&job_id), self.pods.get_mut(&pod_id))
         else {
             return false;
         };
+        let mean_us = self.means_us.get(&job.request.tool).copied();
+        let charged_us = mean_us.unwrap_or(UNKNOWN_COST_US).max(1);
         let run = RunId(self.next_run);
         self.next_run += 1;
         let client = job.request.client;
@@ -103,6 +98,17 @@ impl Core {
         true
     }
 
+    /// The ready pod that is best for a job, and which of its tools.
+    fn best(&self, class: ClassId, job: JobId) -> Option<(PodId, usize)> {
+        let class = self.classes.get(class)?;
+        let declined = &self.jobs.get(&job)?.declined;
+        class.ready.iter().find_map(|seat| {
+            let pod = self.seats.get(seat.0).copied()??;
+            let candidate = class.candidate(seat)?;
+            (!declined.contains(&pod)).then_some((pod, candidate.tool_index))
+        })
+    }
+
     /// The pod has room: gives it jobs, the client furthest behind first.
     pub(super) fn fill(&mut self, id: PodId) {
         while let Some((class, job)) = self.next_for(id) {
@@ -121,11 +127,35 @@ impl Core {
             return None;
         }
         let nexts = pod.classes.iter().filter_map(|&class| {
-            let (behind, client, place) = self.queue.next(class)?;
+            let (behind, client, place) = if self.classes.get(class)?.picky.is_empty() {
+                self.queue.next(class)?
+            } else {
+                let mut waiting = self.queue.in_order(class);
+                waiting.find(|(_, _, (_, job))| !self.has_declined(id, *job))?
+            };
             Some((behind, client, place, class))
         });
         let (_, _, (_, job), class) = nexts.min()?;
         Some((class, job))
+    }
+
+    fn has_declined(&self, pod: PodId, job: JobId) -> bool {
+        let job = self.jobs.get(&job);
+        job.is_some_and(|job| job.declined.contains(&pod))
+    }
+
+    /// Puts a job into the queue.
+    pub(super) fn start_waiting(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if !job.declined.is_empty()
+            && let Some(class) = self.classes.get_mut(job.class)
+        {
+            class.picky.insert(id);
+        }
+        let client = job.request.client;
+        self.queue.push(client, job.class, (job.seq, id));
     }
 
     /// Takes a job out of the queue.
@@ -137,6 +167,11 @@ impl Core {
             self.deadlines.remove(&(deadline, id));
         }
         let &mut Job { class, seq, .. } = job;
+        if !job.declined.is_empty()
+            && let Some(class) = self.classes.get_mut(class)
+        {
+            class.picky.remove(&id);
+        }
         self.queue.remove(job.request.client, class, (seq, id));
     }
 
@@ -168,13 +203,11 @@ impl Core {
                 .entry(tool.to_owned())
                 .or_insert((ONE * 15 + sample) / 16),
         };
-        for class in &pod.classes {
-            if let Some(class) = self.classes.by_id.get_mut(class)
+        for &class in &pod.classes {
+            if let Some(class) = self.classes.get_mut(class)
                 && class.need.tool == tool
-                && let Some(candidate) = class.candidates.get_mut(&id)
             {
-                // The score follows when the run's end is counted.
-                candidate.speed = speed;
+                class.set_speed(pod.seat, speed);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Pods that come, change, rest and go.
 
 use super::class::{Candidate, Class};
+use super::ready::Seat;
 use super::state::{ClassId, Core, Past, Pod};
 use super::types::{Capabilities, PodId, Time};
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ impl Core {
         let record = self.past.remove(&name).map(|past| past.record);
         let pod = Pod {
             name,
+            seat: self.take_seat(id),
             capabilities,
             runs: BTreeSet::new(),
             classes: Vec::new(),
@@ -45,8 +47,9 @@ impl Core {
         pod.record.penalty.fault(self.now, &self.limits);
         pod.record.why = why;
         for class in &pod.classes {
-            self.set_candidate(*class, id, None);
+            self.set_candidate(*class, pod.seat, None);
         }
+        self.seats[pod.seat.0] = None;
         self.forget_summaries();
         let why = format!("pod `{}` was lost: {}", pod.name, pod.record.why);
         self.remember(pod.name, pod.record);
@@ -62,6 +65,17 @@ impl Core {
                 self.give_back(job, why.clone());
             }
         }
+    }
+
+    /// The lowest seat that is free.
+    fn take_seat(&mut self, id: PodId) -> Seat {
+        let free = self.seats.iter().position(Option::is_none);
+        let seat = free.unwrap_or_else(|| {
+            self.seats.push(None);
+            self.seats.len() - 1
+        });
+        self.seats[seat] = Some(id);
+        Seat(seat)
     }
 
     /// Keeps a lost pod's record, of a bounded number of pods.
@@ -85,8 +99,12 @@ impl Core {
         pod.record.penalty.fault(self.now, &self.limits);
         pod.record.why = why;
         self.wakes.insert((pod.record.penalty.until(), id));
-        self.refresh(id);
         self.forget_summaries();
+        self.refresh_and_settle(id);
+    }
+
+    fn refresh_and_settle(&mut self, id: PodId) {
+        self.refresh(id);
         let classes = self.pods.get(&id).map(|pod| pod.classes.clone());
         for class in classes.unwrap_or_default() {
             self.settle(class);
@@ -101,7 +119,7 @@ impl Core {
             }
             self.wakes.pop_first();
             self.forget_summaries();
-            self.refresh(id);
+            self.refresh_and_settle(id);
             self.fill(id);
         }
     }
@@ -113,18 +131,19 @@ impl Core {
             return;
         };
         let mut matches: Vec<(ClassId, Option<Candidate>)> = Vec::new();
-        for (&class_id, class) in &self.classes.by_id {
-            let found = class.need.matching(id, pod).ok();
+        for (class_id, class) in self.classes.iter() {
+            let found = class.need.matching(pod).ok();
             let candidate = found.map(|index| self.candidate(pod, index, &class.need.tool));
             matches.push((class_id, candidate));
         }
         let fits = |(class, candidate): &(ClassId, Option<Candidate>)| candidate.map(|_| *class);
         let classes: Vec<ClassId> = matches.iter().filter_map(fits).collect();
+        let seat = pod.seat;
         if let Some(pod) = self.pods.get_mut(&id) {
             pod.classes = classes;
         }
         for &(class, candidate) in &matches {
-            self.set_candidate(class, id, candidate);
+            self.set_candidate(class, seat, candidate);
         }
         for (class, _) in matches {
             self.settle(class);
@@ -133,42 +152,44 @@ impl Core {
 
     /// Compares what a new kind of job needs with what every pod offers.
     pub(super) fn match_class(&mut self, id: ClassId) {
-        let Some(class) = self.classes.by_id.get(&id) else {
+        let Some(class) = self.classes.get(id) else {
             return;
         };
         let found: Vec<(PodId, Candidate)> = self
             .pods
             .iter()
             .filter_map(|(&pod_id, pod)| {
-                let index = class.need.matching(pod_id, pod).ok()?;
+                let index = class.need.matching(pod).ok()?;
                 Some((pod_id, self.candidate(pod, index, &class.need.tool)))
             })
             .collect();
         for (pod, candidate) in found {
-            self.set_candidate(id, pod, Some(candidate));
             if let Some(pod) = self.pods.get_mut(&pod) {
                 pod.classes.push(id);
+                let seat = pod.seat;
+                self.set_candidate(id, seat, Some(candidate));
             }
         }
     }
 
     /// The pods forget a kind of job that is forgotten.
     pub(super) fn unmatch_class(&mut self, id: ClassId, class: &Class) {
-        for pod in class.candidates.keys() {
-            if let Some(pod) = self.pods.get_mut(pod) {
+        for seat in class.seats() {
+            let pod = self.seats.get(seat.0).copied().flatten();
+            if let Some(pod) = pod.and_then(|pod| self.pods.get_mut(&pod)) {
                 pod.classes.retain(|it| *it != id);
             }
         }
     }
 
-    fn set_candidate(&mut self, class: ClassId, pod: PodId, candidate: Option<Candidate>) {
-        if let Some(class) = self.classes.by_id.get_mut(&class) {
-            class.set(pod, candidate);
+    fn set_candidate(&mut self, class: ClassId, seat: Seat, candidate: Option<Candidate>) {
+        if let Some(class) = self.classes.get_mut(class) {
+            class.set(seat, candidate);
         }
     }
 
     fn forget_summaries(&mut self) {
-        for class in self.classes.by_id.values_mut() {
+        for class in self.classes.iter_mut() {
             class.summary = None;
         }
     }

@@ -121,20 +121,23 @@ impl Queue {
         }
     }
 
-    /// The next job of a class: how far behind its client is, its client, its place.
+    /// The job of a class that is served next, as [`Queue::in_order`] has it.
     pub(super) fn next(&self, class: ClassId) -> Option<(u64, ClientId, Place)> {
         let &(virtual_us, id) = self.lanes.get(&class)?.first()?;
         let place = *self.clients.get(&id)?.waiting.get(&class)?.first()?;
         Some((virtual_us, id, place))
     }
 
-    /// All waiting jobs of a class, clients in the order in which they would be served.
-    pub(super) fn all(&self, class: ClassId) -> Vec<JobId> {
+    /// The waiting jobs of a class in the order in which they are served: how far behind the
+    /// client is, the client, the job's place.
+    pub(super) fn in_order(&self, class: ClassId) -> impl Iterator<Item = (u64, ClientId, Place)> {
         let lane = self.lanes.get(&class).into_iter().flatten();
-        lane.filter_map(|(_, id)| self.clients.get(id)?.waiting.get(&class))
-            .flatten()
-            .map(|&(_, job)| job)
-            .collect()
+        lane.flat_map(move |&(virtual_us, id)| {
+            let client = self.clients.get(&id);
+            let places = client.and_then(|it| it.waiting.get(&class));
+            let places = places.into_iter().flatten();
+            places.map(move |&place| (virtual_us, id, place))
+        })
     }
 
     /// A client is served: a run of it starts that will take this long by estimate.

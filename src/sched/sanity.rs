@@ -1,9 +1,10 @@
 //! What must always hold. Slow: looks at everything.
 
 use super::class::Class;
-use super::state::Core;
+use super::ready::Seat;
+use super::state::{Core, Job};
 use super::types::JobId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Core {
     /// Checks every invariant.
@@ -46,17 +47,13 @@ impl Core {
     fn check_jobs(&self) {
         let mut waiting = BTreeSet::new();
         for (id, job) in &self.jobs {
-            let class = self.classes.by_id.get(&job.class);
+            let class = self.classes.get(job.class);
             let class = class.expect("a job's class is known");
             match job.run {
                 Some(run) => assert!(self.runs.contains_key(&run), "a job's run is known"),
                 None => {
                     waiting.insert(*id);
-                    assert!(class.ready.is_empty(), "no job waits while a pod is ready");
-                    let stuck = class.awake == 0 && job.request.hub_has_tool;
-                    assert!(!stuck, "no job waits for nothing that may run locally");
-                    let nowhere = class.candidates.is_empty();
-                    assert_eq!(job.deadline.is_some(), nowhere, "patience is for no pods");
+                    self.check_waiting(*id, job, class);
                 }
             }
             if let Some(deadline) = job.deadline {
@@ -74,6 +71,25 @@ impl Core {
             );
         }
         assert_eq!(waiting, self.check_places(), "what waits is queued, once");
+    }
+
+    fn check_waiting(&self, id: JobId, job: &Job, class: &Class) {
+        let declined: Vec<Seat> = job
+            .declined
+            .iter()
+            .filter_map(|pod| Some(self.pods.get(pod)?.seat))
+            .collect();
+        let others = |seat: &Seat| !declined.contains(seat);
+        let ready = class.ready.iter().any(|seat| others(&seat));
+        assert!(!ready, "no job waits while a pod is ready");
+        let candidates: Vec<Seat> = class.seats().filter(others).collect();
+        let awake = |seat: &Seat| class.candidate(*seat).is_some_and(|it| it.awake);
+        let stuck = !candidates.iter().any(awake) && job.request.hub_has_tool;
+        assert!(!stuck, "no job waits for nothing that may run locally");
+        let nowhere = candidates.is_empty();
+        assert_eq!(job.deadline.is_some(), nowhere, "patience is for no pods");
+        let picky = class.picky.contains(&id);
+        assert_eq!(picky, !job.declined.is_empty(), "picky jobs are known");
     }
 
     /// All queued jobs.
@@ -102,16 +118,25 @@ impl Core {
     }
 
     fn check_classes(&self) {
-        for (id, class) in &self.classes.by_id {
-            let jobs = self.jobs.values().filter(|job| job.class == *id).count();
+        let mut of_class = BTreeMap::new();
+        for job in self.jobs.values() {
+            *of_class.entry(job.class).or_insert(0) += 1;
+        }
+        for (id, class) in self.classes.iter() {
+            let jobs = of_class.get(&id).copied().unwrap_or(0);
             assert_eq!(jobs, class.jobs, "a class's jobs are counted");
-            assert_eq!(jobs == 0, self.classes.idle.iter().any(|it| it.1 == *id));
+            assert_eq!(jobs == 0, self.classes.idle.iter().any(|it| it.1 == id));
             self.check_candidates(class);
-            for (pod_id, pod) in &self.pods {
-                let listed = pod.classes.iter().filter(|it| *it == id).count();
-                let candidate = class.candidates.contains_key(pod_id);
+            assert_eq!(
+                class.settled,
+                class.outlook(),
+                "waiting jobs know where to go"
+            );
+            for pod in self.pods.values() {
+                let listed = pod.classes.iter().filter(|it| **it == id).count();
+                let candidate = class.candidate(pod.seat).is_some();
                 assert_eq!(listed, usize::from(candidate), "both sides know a match");
-                let matches = class.need.matching(*pod_id, pod).is_ok();
+                let matches = class.need.matching(pod).is_ok();
                 assert_eq!(candidate, matches, "candidates are those that match");
             }
         }
@@ -122,17 +147,25 @@ impl Core {
     }
 
     fn check_candidates(&self, class: &Class) {
-        let mut ready = BTreeSet::new();
-        let mut awake = 0;
-        for (id, candidate) in &class.candidates {
-            let pod = self.pods.get(id).expect("a candidate is connected");
+        let mut ready = Vec::new();
+        let (mut awake, mut eligible) = (0, 0);
+        for seat in class.seats() {
+            let id = self.seats[seat.0].expect("a candidate is connected");
+            let pod = &self.pods[&id];
+            assert_eq!(pod.seat, seat, "a pod sits on its seat");
+            let candidate = *class.candidate(seat).expect("a seat of a candidate");
             let now = self.candidate(pod, candidate.tool_index, &class.need.tool);
-            assert_eq!(*candidate, now, "a candidate is as it is now");
+            assert_eq!(candidate, now, "a candidate is as it is now");
+            eligible += 1;
             awake += usize::from(candidate.awake);
-            ready.extend(candidate.score.map(|score| (score, *id)));
+            ready.extend(candidate.score.map(|step| (step, seat)));
         }
+        assert_eq!(eligible, class.eligible, "candidates are counted");
         assert_eq!(awake, class.awake, "those that do not rest are counted");
-        assert_eq!(ready, class.ready, "those with room are ready");
+        assert!(
+            class.ready.holds(ready.into_iter()),
+            "those with room are ready"
+        );
     }
 
     fn check_queue(&self) {
@@ -147,9 +180,13 @@ impl Core {
                 );
             }
         }
+        let mut of_client = BTreeMap::new();
+        for job in self.jobs.values() {
+            *of_client.entry(job.request.client).or_insert(0) += 1;
+        }
         for (id, client) in &self.queue.clients {
-            let jobs = self.jobs.values().filter(|job| job.request.client == *id);
-            assert_eq!(jobs.count(), client.jobs, "a client's jobs are counted");
+            let jobs = of_client.get(id).copied().unwrap_or(0);
+            assert_eq!(jobs, client.jobs, "a client's jobs are counted");
             let idle = self.queue.idle.contains(&(client.virtual_us, *id));
             assert_eq!(
                 idle,

@@ -3,13 +3,14 @@
 use super::class::Classes;
 use super::penalty::Penalty;
 use super::queue::Queue;
+use super::ready::Seat;
 use super::types::{Action, Capabilities, ClientId, JobId, Limits, PodId, Request, RunId, Time};
 use super::view::Totals;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A kind of job: all that need the same of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ClassId(pub(super) u64);
+pub(super) struct ClassId(pub(super) usize);
 
 /// The scheduler's core. See the module's text.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Core {
     /// The latest time seen; never goes back.
     pub(super) now: Time,
     pub(super) pods: BTreeMap<PodId, Pod>,
+    /// Which pod sits where in the sets of ready pods.
+    pub(super) seats: Vec<Option<PodId>>,
     /// Lost pods by name.
     pub(super) past: BTreeMap<String, Past>,
     pub(super) jobs: BTreeMap<JobId, Job>,
@@ -40,6 +43,7 @@ pub struct Core {
 #[derive(Debug)]
 pub(super) struct Pod {
     pub(super) name: String,
+    pub(super) seat: Seat,
     pub(super) capabilities: Capabilities,
     /// Runs there, cancelled ones included until they are gone.
     pub(super) runs: BTreeSet<RunId>,
@@ -58,6 +62,8 @@ pub(super) struct Record {
     pub(super) speeds: BTreeMap<String, u64>,
     pub(super) finished: u64,
     pub(super) busy_us: u64,
+    /// Declined since a run last ended there by itself.
+    pub(super) declines_in_a_row: u32,
 }
 
 /// A pod that was lost.
@@ -134,6 +140,7 @@ impl Core {
             limits,
             now: Time::default(),
             pods: BTreeMap::new(),
+            seats: Vec::new(),
             past: BTreeMap::new(),
             jobs: BTreeMap::new(),
             runs: BTreeMap::new(),

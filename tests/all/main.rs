@@ -1,5 +1,6 @@
 //! The integration tests: one program, since each would link the whole library again.
 
+mod pod;
 mod project;
 mod support;
 mod tool;
@@ -15,4 +16,5 @@ mod outputs;
 mod probes;
 mod rules_real;
 mod run;
+mod sandbox;
 mod wrapper;

@@ -77,6 +77,9 @@ fn become_plain() {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
+    // SAFETY: closes what this process inherited by mistake of whoever started the worker; nothing
+    // of it is owned here, where only the standard streams are in use.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     sys::leave_keyring();
 }
 
@@ -166,6 +169,10 @@ impl Warden<'_> {
                     // It may have ended by itself; then there is nothing to kill.
                     let _ = rustix::process::pidfd_send_signal(&made.child.pidfd, Signal::KILL);
                 }
+            }
+            ToWarden::Link { request, links } => {
+                let why = template::link(&links).err().map(|error| error.to_string());
+                send(self.socket, &FromWarden::Linked { request, why }, &[])?;
             }
             // A bare init kills what it started when its socket is closed.
             ToWarden::Kill { .. } => {}
