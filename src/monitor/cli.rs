@@ -66,7 +66,7 @@ pub(super) struct Run {
     pub(super) quiet: bool,
 
     /// The build
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct Explain {
     pub(super) roots: Vec<PathBuf>,
 
     /// The command
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
 }
 
