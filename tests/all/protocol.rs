@@ -203,7 +203,7 @@ fn the_scheduler_drops_ten_thousand_bad_peers() {
         daemon,
         "schedd",
         "dropped a client",
-        peer,
+        &sort,
     );
     assert_eq!(farm.status().unwrap()["pid"], daemon);
 }
@@ -224,7 +224,7 @@ fn the_worker_drops_ten_thousand_bad_peers() {
         daemon,
         "pod1",
         "a hub was dropped",
-        peer,
+        &sort,
     );
     let status = farm.status().unwrap();
     assert_eq!(status["pods"][0]["up"], true);
