@@ -1,7 +1,8 @@
 //! What classification found, for people and for programs.
 
 use super::ask::{Command, Decision, Look, Reason};
-use super::classify::{parse_all, resolve};
+use super::classify::parse_all;
+use super::resolve::resolve;
 use super::scan::Scan;
 use super::set::RuleSet;
 use crate::job::{Arg, Job, Output, Piece, Role};

@@ -2,8 +2,9 @@
 //!
 //! A part of `compile`; also compiled into the build script.
 
-use super::compile::{Layer, RuleError, WRITTEN, words};
+use super::compile::{Layer, RuleError};
 use super::file::{self, Word};
+use super::lay::{WRITTEN, words};
 use super::rule::{Attach, Flag, Table, Text, Value};
 use std::collections::BTreeMap;
 use toml::Spanned;
