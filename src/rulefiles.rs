@@ -69,6 +69,17 @@ pub fn folder(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     })
 }
 
+/// The rules of this process: built-in ones and those in its user's [`folder`].
+///
+/// # Errors
+/// See [`load`].
+pub fn load_own() -> Result<RuleSet, LoadError> {
+    match folder(|name| std::env::var_os(name)) {
+        Some(folder) => load(&folder),
+        None => Ok(RuleSet::builtin().clone()),
+    }
+}
+
 /// The built-in rules and those of the folder.
 ///
 /// # Errors

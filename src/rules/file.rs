@@ -57,6 +57,8 @@ pub(super) struct Probe {
     pub(super) libraries: Option<bool>,
     pub(super) programs: Option<Vec<String>>,
     pub(super) print_program: Option<Vec<Word>>,
+    pub(super) found_files: Option<Vec<String>>,
+    pub(super) print_file: Option<Vec<Word>>,
     pub(super) outputs: Option<Vec<Vec<String>>>,
     pub(super) search: Option<Vec<Search>>,
     pub(super) files: Option<Vec<Word>>,

@@ -98,11 +98,15 @@ fn probe(probe: &mut Probe, layer: &Layer) -> Result<(), RuleError> {
     set(&mut probe.version, &said.version);
     set(&mut probe.target, &said.target);
     set(&mut probe.programs, &said.programs);
+    set(&mut probe.found_files, &said.found_files);
     probe.machine = said.machine.unwrap_or(probe.machine);
     probe.libraries = said.libraries.unwrap_or(probe.libraries);
     probe.program = said.program.unwrap_or(probe.program);
     if let Some(print) = &said.print_program {
         probe.print_program = layer.templates("print_program", print, &["{name}"])?;
+    }
+    if let Some(print) = &said.print_file {
+        probe.print_file = layer.templates("print_file", print, &["{name}"])?;
     }
     if let Some(files) = &said.files {
         probe.files = layer.templates("files", files, &["{bin}"])?;

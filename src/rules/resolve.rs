@@ -105,6 +105,7 @@ impl<'a> Resolver<'a> {
         let machine = machine.ok_or_else(|| reason("not an executable for a machine", argv0))?;
         need.tool = in_root.tool.to_string();
         need.identity = Some(machine_identity(&machine));
+        need.program = machine;
         need.overlay_only = in_root
             .overlay_only
             .as_deref()

@@ -87,6 +87,11 @@ pub struct Probe {
     /// Whether the content of the shared libraries that the program and `programs` load at their
     /// start is part of the identity.
     pub libraries: bool,
+    /// Files that it reads if it finds them; their content is part of the identity.
+    pub found_files: List<Text>,
+    /// Arguments that print the path of one of `found_files`, which replaces `{name}`. A name
+    /// printed without a slash was not found.
+    pub print_file: List<Text>,
     /// Commands (arguments only) whose standard output is part of the identity.
     pub outputs: List<List<Text>>,
     /// Commands that list the directories searched for headers.

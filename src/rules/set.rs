@@ -87,6 +87,13 @@ impl Rule {
             .any(|glob| glob::matches(glob.as_bytes(), name))
     }
 
+    /// Whether a program of this name, found where a link of a covered name leads, only pretends to
+    /// be the tool.
+    pub fn is_masquerade(&self, name: &[u8]) -> bool {
+        let mut globs = self.probe.masquerades.iter();
+        globs.any(|glob| glob::matches(glob.as_bytes(), name))
+    }
+
     /// What `program` of a hub of machine `hub` is called on a pod of machine `pod`; its own name
     /// where the rule does not say otherwise.
     pub fn name_on<'a>(&self, program: &'a str, hub: &str, pod: &str) -> Cow<'a, str> {
