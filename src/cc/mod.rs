@@ -186,8 +186,14 @@ impl Call {
     }
 
     /// Makes the message for the hub; or says why no pod could be told what this process is.
-    fn submit(&self, job: Job, hub: &Hub) -> Result<(Job, Submit), String> {
+    fn submit(&self, mut job: Job, hub: &Hub) -> Result<(Job, Submit), String> {
         let surroundings = surroundings::surroundings(&self.cwd, &hub.roots)?;
+        if surroundings.pwd.is_some() {
+            // Compilers write that spelling down, and only there does it lead to the same place.
+            let why = || "PWD spells the working directory in its own way".into();
+            job.need.overlay_only.get_or_insert_with(why);
+            job.rewrite_args.clear();
+        }
         let need = job.need.clone();
         let task = Task { job, surroundings };
         let bytes = codec::encode(&task).map_err(|error| error.to_string())?;
