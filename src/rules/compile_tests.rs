@@ -119,6 +119,12 @@ const WRONG: &[Wrong] = &[
         "only fits a value that is a path",
     ),
     (
+        "programs = ['x'] | [[flags]] | names = ['-a'] | installed = true",
+        2,
+        "installed",
+        "only fits a value that is a path",
+    ),
+    (
         "programs = ['x'] | [[flags]] | names = ['-a'] | mode = 'fly'",
         4,
         "mode",

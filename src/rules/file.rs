@@ -154,6 +154,8 @@ pub(super) struct Flag {
     pub(super) not_path: Vec<String>,
     #[serde(default)]
     pub(super) bare_name: bool,
+    #[serde(default)]
+    pub(super) installed: bool,
     pub(super) only_in_root: Option<Word>,
     pub(super) mode: Option<Word>,
     pub(super) depfile: Option<Word>,

@@ -111,6 +111,7 @@ fn flag(
         ("after", flag.after.is_some()),
         ("not_path", !flag.not_path.is_empty()),
         ("bare_name", flag.bare_name),
+        ("installed", flag.installed),
         ("only_in_root", flag.only_in_root.is_some()),
     ] {
         if given && !is_path {
@@ -136,6 +137,7 @@ fn flag(
             .map(|word| word.get_ref().clone().into()),
         not_path: not_path.into(),
         bare_name: flag.bare_name,
+        installed: flag.installed,
         only_in_root: flag
             .only_in_root
             .as_ref()

@@ -2,8 +2,8 @@
 
 use super::ask::{Decision, FileKind, Look, Reason};
 use super::classify::{Parsed, is_system};
-use super::rule::{Text, Value, Variable};
-use super::scan::{Mark, join, reason};
+use super::rule::{Rule, Text, Value, Variable};
+use super::scan::{Mark, SYSTEM_FILE, join, reason};
 use super::set::{basename, machine_identity};
 use crate::job::{Arg, Job, Need, Output, Piece, Program, Role};
 use crate::paths::{Bytes, RootPath, Roots, normalise};
@@ -180,13 +180,7 @@ impl<'a> Resolver<'a> {
             if let Some(why) = &mark.only_in_root {
                 return Err(reason(why, text));
             }
-            let whole = normalise(&whole);
-            let is_null = whole == Path::new("/dev/null");
-            let is_system = is_null || is_system(self.parsed.scan.rule, &whole);
-            return match is_null || is_system && !role.is_written() {
-                true => Ok(None),
-                false => Err(outside(text)),
-            };
+            return self.elsewhere(&normalise(&whole), role, text);
         };
         let file = match mark.suffix.is_empty() {
             true => at.clone(),
@@ -199,6 +193,21 @@ impl<'a> Resolver<'a> {
         }
         let text = text.into();
         Ok(Some(Piece::Path { at, role, text }))
+    }
+
+    /// A path below no root: every machine has the null device and directories of the system's for
+    /// itself, but a file of the system's is the same only if the tool's identity covers it.
+    fn elsewhere(&self, whole: &Path, role: Role, text: &[u8]) -> Result<Option<Piece>, Reason> {
+        let rule = self.parsed.scan.rule;
+        if whole == Path::new("/dev/null") {
+            return Ok(None);
+        }
+        match (is_system(rule, whole), role) {
+            (true, Role::SearchDir) => Ok(None),
+            (true, Role::Input) if is_covered(rule, whole) => Ok(None),
+            (true, Role::Input) => Err(reason(SYSTEM_FILE, text)),
+            _ => Err(outside(text)),
+        }
     }
 
     fn input(&mut self, at: RootPath) {
@@ -293,6 +302,12 @@ impl<'a> Resolver<'a> {
             .map(|arg| Arg::text(arg.as_slice()))
             .collect()
     }
+}
+
+/// Whether the content of a file is part of the tool's identity.
+fn is_covered(rule: &Rule, whole: &Path) -> bool {
+    let mut files = rule.probe.files.iter();
+    files.any(|file| file.starts_with('/') && whole.starts_with(&**file))
 }
 
 fn outside(path: &[u8]) -> Reason {

@@ -209,6 +209,9 @@ pub struct Flag {
     pub not_path: List<Text>,
     /// A value without a slash that names no existing file is text: the tool looks for it.
     pub bare_name: bool,
+    /// A value without a slash names a file of the tool's own installation (with `bare_name`: if it
+    /// names no existing file): text if [`Probe::found_files`] has it, and local if not.
+    pub installed: bool,
     /// Why a path outside every root makes it local, even one in a system directory.
     pub only_in_root: Option<Text>,
     /// Index into [`Rule::modes`].

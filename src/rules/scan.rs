@@ -3,8 +3,9 @@
 //! Every word is looked at, also after a reason to run locally was found, so that the decision can
 //! be explained. What a flag means is the rule's to say: nothing here knows one by name.
 
+mod operand;
+
 use super::ask::{Command, FileKind, Look, Reason};
-use super::glob;
 use super::rule::{Attach, Flag, Rule, Value};
 use super::words::Words;
 use crate::job::Role;
@@ -12,6 +13,10 @@ use std::ffi::OsStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Why a command line that reads a file of the system's runs locally: no root holds the file, and no
+/// identity says that a pod's is the same.
+pub(super) const SYSTEM_FILE: &str = "names a system file";
 
 /// A path in a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,14 +202,19 @@ impl<'r> Scan<'r> {
             }
         }
         let text = self.text(&at);
-        let is_text = text.is_empty()
+        let found_by_tool = is_found_by_tool(flag, text, cwd, look);
+        let is_text = found_by_tool
+            || text.is_empty()
             || flag
                 .not_path
                 .iter()
-                .any(|begin| text.starts_with(begin.as_bytes()))
-            || flag.bare_name
-                && !text.contains(&b'/')
-                && kind(text, cwd, look) == FileKind::Missing;
+                .any(|begin| text.starts_with(begin.as_bytes()));
+        let mut covered = self.rule.probe.found_files.iter();
+        if found_by_tool && flag.installed && !covered.any(|name| name.as_bytes() == text) {
+            let why = flag.only_in_root.as_deref().unwrap_or(SYSTEM_FILE);
+            let text = text.to_vec();
+            return self.stays_local(why, &text);
+        }
         if role == Role::Output && text.is_empty() {
             return self.stays_local("an output has no name", flag.name.as_bytes());
         }
@@ -243,120 +253,14 @@ impl<'r> Scan<'r> {
             suffix: String::new(),
         });
     }
+}
 
-    fn set_language(&mut self, name: &[u8]) {
-        let has = |names: &[super::rule::Text]| names.iter().any(|known| known.as_bytes() == name);
-        self.language = self
-            .rule
-            .languages
-            .iter()
-            .position(|language| has(&language.names));
-        if self.language.is_none() && name != b"none" {
-            self.stays_local("unknown language", name);
-        }
-    }
-
-    /// A word that is no flag that the rule knows.
-    fn operand(&mut self, at: At, cwd: &Path, look: &dyn Look) {
-        let operands = &self.rule.operands;
-        let text = self.text(&at);
-        if let Some((_, why)) = operands
-            .local
-            .iter()
-            .find(|(word, _)| word.as_bytes() == text)
-        {
-            let text = text.to_vec();
-            return self.stays_local(why, &text);
-        }
-        let guess = operands.value == Value::Guess;
-        if text.starts_with(b"-") && !self.flags_ended && !guess {
-            return self.unknown(at, cwd, look);
-        }
-        let is_text = operands
-            .text
-            .iter()
-            .any(|glob| glob::matches(glob.as_bytes(), text));
-        if operands.value == Value::Text || is_text || text.is_empty() {
-            return;
-        }
-        if guess {
-            return self.guess(at);
-        }
-        let text = text.to_vec();
-        let language = self.language.or_else(|| self.language_of(&text));
-        let has_languages = !self.rule.languages.is_empty();
-        match language.map(|at| &self.rule.languages[at]) {
-            Some(language) if language.local.is_some() => {
-                self.stays_local(language.local.as_deref().unwrap_or_default(), &text);
-            }
-            None if has_languages && !operands.other => {
-                self.stays_local("unknown kind of source", &text);
-            }
-            _ => {}
-        }
-        if language.is_some() || !has_languages {
-            let name = text.clone();
-            self.sources.push(Source { name, language });
-        }
-        self.mark(at, role(operands.value), false);
-        let missing =
-            !operands.extensions.is_empty() && kind(&text, cwd, look) == FileKind::Missing;
-        let found = operands.extensions.iter().find(|extension| {
-            missing && kind(&[&text, extension.as_bytes()].concat(), cwd, look) == FileKind::Regular
-        });
-        if let (Some(extension), Some(mark)) = (found, self.marks.last_mut()) {
-            mark.suffix = extension.to_string();
-        }
-    }
-
-    /// A word of a tool of which nothing is known: a path, or one behind `=`.
-    fn guess(&mut self, (word, bytes): At) {
-        let text = &self.words.words[word][bytes.clone()];
-        let behind = text.iter().rposition(|byte| *byte == b'=').map(|at| at + 1);
-        if let Some(behind) = behind.filter(|at| *at < text.len()) {
-            self.mark((word, bytes.start + behind..bytes.end), Role::Input, true);
-        } else if !text.starts_with(b"-") {
-            self.mark((word, bytes), Role::Input, true);
-        }
-    }
-
-    /// By the longest extension, so that `.c++` is not `.c`.
-    fn language_of(&self, path: &[u8]) -> Option<usize> {
-        let name = super::set::basename(path);
-        let dot = name.iter().rposition(|byte| *byte == b'.')?;
-        let has = |extensions: &[super::rule::Text]| {
-            extensions
-                .iter()
-                .any(|extension| extension.as_bytes() == &name[dot..])
-        };
-        self.rule
-            .languages
-            .iter()
-            .position(|language| has(&language.extensions))
-    }
-
-    /// A flag that the rule does not know passes if it can carry no path.
-    fn unknown(&mut self, at: At, cwd: &Path, look: &dyn Look) {
-        let text = self.text(&at).to_vec();
-        let known = self
-            .rule
-            .unknown
-            .iter()
-            .any(|begin| text.starts_with(begin.as_bytes()));
-        let value = text
-            .iter()
-            .position(|byte| *byte == b'=')
-            .map(|equals| &text[equals + 1..]);
-        let may_be_path = match value {
-            Some(value) => {
-                value.contains(&b'/')
-                    || !value.is_empty() && kind(value, cwd, look) != FileKind::Missing
-            }
-            None => text.contains(&b'/'),
-        };
-        if !known || may_be_path {
-            self.stays_local("unknown flag", &text);
-        }
+/// Whether the tool looks for a file of this name in places of its own.
+fn is_found_by_tool(flag: &Flag, text: &[u8], cwd: &Path, look: &dyn Look) -> bool {
+    let is_bare = !text.is_empty() && !text.contains(&b'/');
+    match (flag.bare_name, flag.installed) {
+        (true, _) => is_bare && kind(text, cwd, look) == FileKind::Missing,
+        (false, installed) => is_bare && installed,
     }
 }
 
