@@ -125,6 +125,19 @@ const WRONG: &[Wrong] = &[
         "only fits a value that is a path",
     ),
     (
+        "programs = ['x'] | [[flags]] | names = ['-a'] | local_values = [{ word = 'b', why = 'c' }]",
+        2,
+        "local_values",
+        "`b` is no value: the flag has none",
+    ),
+    (
+        "programs = ['x'] | [[flags]] | names = ['-a'] | attach = 'joined' | value = 'text' \
+         | local_values = [{ word = '[', why = 'c' }]",
+        2,
+        "local_values",
+        "bad glob `[`",
+    ),
+    (
         "programs = ['x'] | [[flags]] | names = ['-a'] | mode = 'fly'",
         4,
         "mode",
@@ -273,20 +286,4 @@ fn every_built_in_file_compiles_to_what_the_build_script_made() {
         let rule = compile(tool, tool, text, RuleSet::sources()).unwrap();
         assert_eq!(rule.as_ref(), RuleSet::builtin().rule(tool), "{tool}");
     }
-}
-
-#[test]
-fn the_example_in_the_manual_is_a_rule() {
-    let manual = include_str!("../../ninja-rules/README.md");
-    let example = manual
-        .split("```toml\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    let rule = compile("joylol", "joylol.toml", example, RuleSet::sources())
-        .unwrap()
-        .unwrap();
-    assert!(rule.covers(b"joylol"));
 }

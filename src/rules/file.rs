@@ -156,6 +156,8 @@ pub(super) struct Flag {
     pub(super) bare_name: bool,
     #[serde(default)]
     pub(super) installed: bool,
+    #[serde(default)]
+    pub(super) local_values: Vec<LocalWord>,
     pub(super) only_in_root: Option<Word>,
     pub(super) mode: Option<Word>,
     pub(super) depfile: Option<Word>,

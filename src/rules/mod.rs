@@ -32,4 +32,6 @@ pub use set::{RuleSet, machine_identity};
 #[cfg(test)]
 mod compile_tests;
 #[cfg(test)]
+mod manual_tests;
+#[cfg(test)]
 mod tests;

@@ -226,6 +226,8 @@ pub struct Flag {
     pub writes: List<Text>,
     /// Why it runs locally.
     pub local: Option<Text>,
+    /// Globs on values with which it runs locally, and why.
+    pub local_values: List<(Text, Text)>,
     /// Why the rewrite view would not give identical bytes.
     pub overlay_only: Option<Text>,
     /// Why it runs locally where no flag names the output.

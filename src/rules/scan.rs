@@ -6,6 +6,7 @@
 mod operand;
 
 use super::ask::{Command, FileKind, Look, Reason};
+use super::glob;
 use super::rule::{Attach, Flag, Rule, Value};
 use super::words::Words;
 use crate::job::Role;
@@ -170,6 +171,12 @@ impl<'r> Scan<'r> {
     }
 
     fn value(&mut self, flag: &'r Flag, mut at: At, cwd: &Path, look: &dyn Look) {
+        let text = self.text(&at);
+        let mut local = flag.local_values.iter();
+        if let Some((_, why)) = local.find(|(glob, _)| glob::matches(glob.as_bytes(), text)) {
+            let reason = reason(why, text);
+            self.local.get_or_insert(reason);
+        }
         let text = self.text(&at);
         let role = match flag.value {
             Value::Text => return,
