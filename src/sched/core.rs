@@ -284,8 +284,7 @@ impl Core {
         let jobs: Vec<JobId> = if class.settled == outlook {
             class.picky.iter().copied().collect()
         } else {
-            let waiting = self.queue.in_order(id);
-            waiting.map(|(_, _, (_, job))| job).collect()
+            self.queue.in_order(id).collect()
         };
         class.settled = outlook;
         for job in jobs {

@@ -18,6 +18,7 @@
 //! | `class` | which pods may run which jobs |
 //! | `placement` | which of them does, and which job is next |
 //! | `ready` | the pods ready for a kind of job, best first |
+//! | `bits` | sets of small numbers |
 //! | `queue` | fairness between clients |
 //! | `penalty` | how long a failing pod rests |
 //! | `explain` | why a pod is not eligible, in words |
@@ -25,6 +26,7 @@
 //! | `sanity` | what must always hold |
 //! | `sim` | a farm in virtual time, for tests and the bench |
 
+mod bits;
 mod class;
 mod core;
 mod explain;

@@ -43,8 +43,8 @@ impl Core {
         };
         let room = pod.load() < pod.limit(self.now, &self.limits);
         let awake = !pod.record.penalty.is_resting(self.now);
-        for &class in &pod.classes {
-            let Some(class) = self.classes.get_mut(class) else {
+        for class in pod.classes.iter() {
+            let Some(class) = self.classes.get_mut(ClassId(class)) else {
                 continue;
             };
             let Some(&before) = class.candidate(pod.seat) else {
@@ -120,23 +120,20 @@ impl Core {
         }
     }
 
-    /// The job that a pod with room gets next: of the client furthest behind, the oldest.
+    /// The job that a pod with room gets next.
     fn next_for(&self, id: PodId) -> Option<(ClassId, JobId)> {
         let pod = self.pods.get(&id)?;
         if self.queue.waiting == 0 || pod.load() >= pod.limit(self.now, &self.limits) {
             return None;
         }
-        let nexts = pod.classes.iter().filter_map(|&class| {
-            let (behind, client, place) = if self.classes.get(class)?.picky.is_empty() {
-                self.queue.next(class)?
-            } else {
-                let mut waiting = self.queue.in_order(class);
-                waiting.find(|(_, _, (_, job))| !self.has_declined(id, *job))?
-            };
-            Some((behind, client, place, class))
-        });
-        let (_, _, (_, job), class) = nexts.min()?;
-        Some((class, job))
+        let job = self.queue.next(&pod.classes, |class, job| {
+            let picky = self
+                .classes
+                .get(class)
+                .is_some_and(|it| !it.picky.is_empty());
+            !picky || !self.has_declined(id, job)
+        })?;
+        Some((self.jobs.get(&job)?.class, job))
     }
 
     fn has_declined(&self, pod: PodId, job: JobId) -> bool {
@@ -203,8 +200,8 @@ impl Core {
                 .entry(tool.to_owned())
                 .or_insert((ONE * 15 + sample) / 16),
         };
-        for &class in &pod.classes {
-            if let Some(class) = self.classes.get_mut(class)
+        for class in pod.classes.iter() {
+            if let Some(class) = self.classes.get_mut(ClassId(class))
                 && class.need.tool == tool
             {
                 class.set_speed(pod.seat, speed);

@@ -1,5 +1,6 @@
 //! Pods that come, change, rest and go.
 
+use super::bits::Bits;
 use super::class::{Candidate, Class};
 use super::ready::Seat;
 use super::state::{ClassId, Core, Past, Pod};
@@ -17,7 +18,7 @@ impl Core {
             seat: self.take_seat(id),
             capabilities,
             runs: BTreeSet::new(),
-            classes: Vec::new(),
+            classes: Bits::default(),
             record: record.unwrap_or_default(),
         };
         if pod.record.penalty.is_resting(self.now) {
@@ -46,15 +47,15 @@ impl Core {
         self.wakes.remove(&(pod.record.penalty.until(), id));
         pod.record.penalty.fault(self.now, &self.limits);
         pod.record.why = why;
-        for class in &pod.classes {
-            self.set_candidate(*class, pod.seat, None);
+        for class in pod.classes.iter() {
+            self.set_candidate(ClassId(class), pod.seat, None);
         }
         self.seats[pod.seat.0] = None;
         self.forget_summaries();
         let why = format!("pod `{}` was lost: {}", pod.name, pod.record.why);
         self.remember(pod.name, pod.record);
-        for class in pod.classes {
-            self.settle(class);
+        for class in pod.classes.iter() {
+            self.settle(ClassId(class));
         }
         for run in pod.runs {
             let Some(run) = self.runs.remove(&run) else {
@@ -106,8 +107,8 @@ impl Core {
     fn refresh_and_settle(&mut self, id: PodId) {
         self.refresh(id);
         let classes = self.pods.get(&id).map(|pod| pod.classes.clone());
-        for class in classes.unwrap_or_default() {
-            self.settle(class);
+        for class in classes.unwrap_or_default().iter() {
+            self.settle(ClassId(class));
         }
     }
 
@@ -136,8 +137,10 @@ impl Core {
             let candidate = found.map(|index| self.candidate(pod, index, &class.need.tool));
             matches.push((class_id, candidate));
         }
-        let fits = |(class, candidate): &(ClassId, Option<Candidate>)| candidate.map(|_| *class);
-        let classes: Vec<ClassId> = matches.iter().filter_map(fits).collect();
+        let mut classes = Bits::default();
+        for (class, _) in matches.iter().filter(|it| it.1.is_some()) {
+            classes.insert(class.0);
+        }
         let seat = pod.seat;
         if let Some(pod) = self.pods.get_mut(&id) {
             pod.classes = classes;
@@ -165,7 +168,7 @@ impl Core {
             .collect();
         for (pod, candidate) in found {
             if let Some(pod) = self.pods.get_mut(&pod) {
-                pod.classes.push(id);
+                pod.classes.insert(id.0);
                 let seat = pod.seat;
                 self.set_candidate(id, seat, Some(candidate));
             }
@@ -177,7 +180,7 @@ impl Core {
         for seat in class.seats() {
             let pod = self.seats.get(seat.0).copied().flatten();
             if let Some(pod) = pod.and_then(|pod| self.pods.get_mut(&pod)) {
-                pod.classes.retain(|it| *it != id);
+                pod.classes.remove(id.0);
             }
         }
     }

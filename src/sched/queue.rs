@@ -5,21 +5,22 @@
 //! when it ends. One that comes, or comes back, begins at the virtual time of the latest served,
 //! so that idling saves nothing up (Goyal, Vin, Cheng: "Start-time Fair Queuing", 1996).
 //!
-//! Knows jobs as numbers in an order, and classes as lanes; not what either means.
+//! Knows jobs as numbers in an order, and classes as kinds of them; not what either means.
 
+use super::bits::Bits;
 use super::state::ClassId;
 use super::types::{ClientId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A job's place in its lane: order of submission, then its number.
+/// A job's place among its client's: order of submission, then its number.
 pub(super) type Place = (u64, JobId);
 
 /// The clients and their waiting jobs.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) clients: BTreeMap<ClientId, Client>,
-    /// For each class, the clients that have waiting jobs in it, furthest behind first.
-    pub(super) lanes: BTreeMap<ClassId, BTreeSet<(u64, ClientId)>>,
+    /// Clients with waiting jobs, furthest behind first.
+    pub(super) order: BTreeSet<(u64, ClientId)>,
     /// Clients without jobs whose virtual time is still ahead.
     pub(super) idle: BTreeSet<(u64, ClientId)>,
     /// The virtual time of the latest served.
@@ -35,6 +36,8 @@ pub(super) struct Client {
     /// Jobs, waiting and running.
     pub(super) jobs: usize,
     pub(super) waiting: BTreeMap<ClassId, BTreeSet<Place>>,
+    /// The classes in which it has waiting jobs, by number.
+    pub(super) classes: Bits,
     pub(super) waiting_count: usize,
 }
 
@@ -50,6 +53,7 @@ impl Queue {
             weight: 1,
             jobs: 0,
             waiting: BTreeMap::new(),
+            classes: Bits::default(),
             waiting_count: 0,
         });
         client.weight = u64::from(weight.max(1));
@@ -91,11 +95,11 @@ impl Queue {
             return;
         };
         if client.waiting.entry(class).or_default().insert(place) {
+            client.classes.insert(class.0);
             client.waiting_count += 1;
             self.waiting += 1;
+            self.order.insert((client.virtual_us, id));
         }
-        let lane = self.lanes.entry(class).or_default();
-        lane.insert((client.virtual_us, id));
     }
 
     /// A job no longer waits.
@@ -112,32 +116,37 @@ impl Queue {
         }
         if places.is_empty() {
             client.waiting.remove(&class);
-            if let Some(lane) = self.lanes.get_mut(&class) {
-                lane.remove(&(client.virtual_us, id));
-                if lane.is_empty() {
-                    self.lanes.remove(&class);
-                }
-            }
+            client.classes.remove(class.0);
+        }
+        if client.waiting_count == 0 {
+            self.order.remove(&(client.virtual_us, id));
         }
     }
 
-    /// The job of a class that is served next, as [`Queue::in_order`] has it.
-    pub(super) fn next(&self, class: ClassId) -> Option<(u64, ClientId, Place)> {
-        let &(virtual_us, id) = self.lanes.get(&class)?.first()?;
-        let place = *self.clients.get(&id)?.waiting.get(&class)?.first()?;
-        Some((virtual_us, id, place))
+    /// Of the client furthest behind that has a job in one of these classes which fits, its
+    /// oldest such job.
+    pub(super) fn next(
+        &self,
+        classes: &Bits,
+        fits: impl Fn(ClassId, JobId) -> bool,
+    ) -> Option<JobId> {
+        let clients = self.order.iter().filter_map(|(_, id)| self.clients.get(id));
+        let mut oldest = clients.filter_map(|client| {
+            let classes = client.classes.both(classes).map(ClassId);
+            let places = classes.filter_map(|class| {
+                let mut places = client.waiting.get(&class)?.iter();
+                places.find(|(_, job)| fits(class, *job))
+            });
+            places.min()
+        });
+        oldest.next().map(|&(_, job)| job)
     }
 
-    /// The waiting jobs of a class in the order in which they are served: how far behind the
-    /// client is, the client, the job's place.
-    pub(super) fn in_order(&self, class: ClassId) -> impl Iterator<Item = (u64, ClientId, Place)> {
-        let lane = self.lanes.get(&class).into_iter().flatten();
-        lane.flat_map(move |&(virtual_us, id)| {
-            let client = self.clients.get(&id);
-            let places = client.and_then(|it| it.waiting.get(&class));
-            let places = places.into_iter().flatten();
-            places.map(move |&place| (virtual_us, id, place))
-        })
+    /// The waiting jobs of a class, of the client furthest behind first.
+    pub(super) fn in_order(&self, class: ClassId) -> impl Iterator<Item = JobId> {
+        let clients = self.order.iter().filter_map(|(_, id)| self.clients.get(id));
+        let places = clients.filter_map(move |client| client.waiting.get(&class));
+        places.flatten().map(|&(_, job)| job)
     }
 
     /// A client is served: a run of it starts that will take this long by estimate.
@@ -162,11 +171,9 @@ impl Queue {
         if client.jobs == 0 && self.idle.remove(&(before, id)) {
             self.idle.insert((after, id));
         }
-        for class in client.waiting.keys() {
-            if let Some(lane) = self.lanes.get_mut(class) {
-                lane.remove(&(before, id));
-                lane.insert((after, id));
-            }
+        if client.waiting_count > 0 {
+            self.order.remove(&(before, id));
+            self.order.insert((after, id));
         }
     }
 }

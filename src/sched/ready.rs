@@ -4,6 +4,8 @@
 //! this is what the core does most. Scores are put into 64 steps, eight to a doubling; each step
 //! holds a set of bits, one for each pod's seat. Of pods in one step the lowest seat comes first.
 
+use super::bits::ones;
+
 /// Steps of scores.
 const STEPS: usize = 64;
 /// The binary logarithm of the lowest score that is told apart.
@@ -39,15 +41,6 @@ impl Step {
         let step = u64::from(octave - LOWEST) << FINE | mantissa;
         Self(u8::try_from(step.min(STEPS as u64 - 1)).unwrap_or(u8::MAX))
     }
-}
-
-/// The numbers of the bits that are set.
-fn ones(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros() as usize;
-        word &= word.wrapping_sub(1);
-        (bit < 64).then_some(bit)
-    })
 }
 
 impl Ready {

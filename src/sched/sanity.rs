@@ -105,13 +105,11 @@ impl Core {
                     let place = (known.seq, known.class, known.request.client);
                     assert_eq!(place, (*seq, *class, *id), "a job waits in its place");
                 }
-                let lane = self.queue.lanes.get(class).expect("a lane");
-                assert!(
-                    lane.contains(&(client.virtual_us, *id)),
-                    "it is in its lane"
-                );
+                assert!(!places.is_empty(), "empty sets are gone");
             }
             assert_eq!(of_client, client.waiting_count, "waiting jobs are counted");
+            let classes = client.waiting.keys().map(|class| class.0);
+            assert!(classes.eq(client.classes.iter()), "classes are known twice");
         }
         assert_eq!(seen.len(), self.queue.waiting, "waiting jobs are counted");
         seen
@@ -133,9 +131,9 @@ impl Core {
                 "waiting jobs know where to go"
             );
             for pod in self.pods.values() {
-                let listed = pod.classes.iter().filter(|it| **it == id).count();
+                let listed = pod.classes.iter().any(|it| it == id.0);
                 let candidate = class.candidate(pod.seat).is_some();
-                assert_eq!(listed, usize::from(candidate), "both sides know a match");
+                assert_eq!(listed, candidate, "both sides know a match");
                 let matches = class.need.matching(pod).is_ok();
                 assert_eq!(candidate, matches, "candidates are those that match");
             }
@@ -169,17 +167,6 @@ impl Core {
     }
 
     fn check_queue(&self) {
-        for (class, lane) in &self.queue.lanes {
-            assert!(!lane.is_empty(), "empty lanes are gone");
-            for (virtual_us, id) in lane {
-                let client = &self.queue.clients[id];
-                assert_eq!(client.virtual_us, *virtual_us, "a lane is in order");
-                assert!(
-                    client.waiting.contains_key(class),
-                    "a lane has waiting jobs"
-                );
-            }
-        }
         let mut of_client = BTreeMap::new();
         for job in self.jobs.values() {
             *of_client.entry(job.request.client).or_insert(0) += 1;
@@ -187,13 +174,15 @@ impl Core {
         for (id, client) in &self.queue.clients {
             let jobs = of_client.get(id).copied().unwrap_or(0);
             assert_eq!(jobs, client.jobs, "a client's jobs are counted");
-            let idle = self.queue.idle.contains(&(client.virtual_us, *id));
-            assert_eq!(
-                idle,
-                client.jobs == 0,
-                "idle clients are those without jobs"
-            );
+            let place = (client.virtual_us, *id);
+            let idle = self.queue.idle.contains(&place);
+            assert_eq!(idle, jobs == 0, "idle clients are those without jobs");
+            let waits = self.queue.order.contains(&place);
+            let waiting = client.waiting_count > 0;
+            assert_eq!(waits, waiting, "clients that wait are in order");
         }
+        let places = self.queue.order.len() + self.queue.idle.len();
+        assert!(places <= self.queue.clients.len(), "each has one place");
         let remembered = self.limits.remembered;
         assert!(
             self.queue.idle.len() <= remembered,

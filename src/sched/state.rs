@@ -1,5 +1,6 @@
 //! What the scheduler remembers: pods, jobs, runs. The handlers stand in their own files.
 
+use super::bits::Bits;
 use super::class::Classes;
 use super::penalty::Penalty;
 use super::queue::Queue;
@@ -47,8 +48,8 @@ pub(super) struct Pod {
     pub(super) capabilities: Capabilities,
     /// Runs there, cancelled ones included until they are gone.
     pub(super) runs: BTreeSet<RunId>,
-    /// The classes for which it is eligible.
-    pub(super) classes: Vec<ClassId>,
+    /// The classes for which it is eligible, by number.
+    pub(super) classes: Bits,
     pub(super) record: Record,
 }
 
