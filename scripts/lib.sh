@@ -51,14 +51,18 @@ candidate() {
   apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p'
 }
 
-cargo_version() { (cd "$top" && cargo --version 2>/dev/null) | cut -d ' ' -f 2; }
+# cargo_version: nothing if there is no cargo
+cargo_version() { (cd "$top" && cargo --version 2>/dev/null || true) | cut -d ' ' -f 2; }
 
 # need_rust: a toolchain that can build this package, with rustfmt and clippy
 need_rust() {
-  local wanted package version
+  local wanted version
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$top/Cargo.toml")
+  # Rust links by the C compiler, with the C library's own files.
+  if has dpkg-query && ! dpkg-query -s gcc libc6-dev >/dev/null 2>&1; then
+    install_packages gcc libc6-dev
+  fi
   need gcc:gcc
-  dpkg-query -s libc6-dev >/dev/null 2>&1 || ! has dpkg-query || install_packages libc6-dev
   version=$(cargo_version)
   if [ -z "$version" ] || ! at_least "$version" "$wanted"; then
     install_rust "$wanted"
@@ -71,7 +75,8 @@ need_rust() {
 install_rust() {
   local package
   if ! has rustup && has apt-cache; then
-    [ -n "$(candidate cargo)" ] || quietly as_root apt-get -q update
+    # Which versions there are is worth an up-to-date answer.
+    quietly as_root apt-get -q update || say "apt-get update failed, going on with what is known"
     # Debian carries a newer Rust beside its own for programs that need it.
     for package in cargo cargo-web; do
       at_least "$(candidate $package)" "$1" || continue
