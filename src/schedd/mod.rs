@@ -37,9 +37,9 @@ impl Schedd {
     /// Starts a hub that serves `listener`; must be called inside a `LocalSet`.
     pub fn start(config: Config, listener: UnixListener) -> Self {
         let hub = Hub::new(&config);
-        let pods = (0..).zip(config.pods).map(|(index, pod)| {
-            tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod))
-        });
+        let pods = (0..)
+            .zip(config.pods)
+            .map(|(index, pod)| tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod)));
         let pods = pods.collect();
         tokio::task::spawn_local(accept(Rc::clone(&hub), listener));
         tokio::task::spawn_local(state::keep_time(Rc::clone(&hub)));
