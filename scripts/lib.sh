@@ -21,6 +21,9 @@ quietly() {
   return 1
 }
 
+# stubbornly CMD...: a download, tried three times
+stubbornly() { quietly "$@" || { sleep 3; quietly "$@"; } || { sleep 10; quietly "$@"; }; }
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif has sudo; then sudo "$@"
@@ -88,7 +91,7 @@ install_rust() {
   fi
   if has rustup; then
     say "installing the stable Rust toolchain"
-    quietly rustup toolchain install stable --profile minimal -c rustfmt -c clippy \
+    stubbornly rustup toolchain install stable --profile minimal -c rustfmt -c clippy \
       || die "rustup cannot install the stable toolchain"
     export RUSTUP_TOOLCHAIN=stable
   fi
@@ -112,7 +115,7 @@ need_ninja_1_13() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     say "fetching ninja 1.13"
     quietly python3 -m venv "$venv" || die "cannot make a Python environment"
-    quietly "$venv/bin/pip" install -q 'ninja==1.13.*' || die "cannot install ninja 1.13"
+    stubbornly "$venv/bin/pip" install -q 'ninja==1.13.*' || die "cannot install ninja 1.13"
   fi
   ninja_1_13=$venv/bin/ninja
 }
