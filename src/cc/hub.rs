@@ -109,6 +109,10 @@ fn welcome(connection: &mut Connection<UnixStream>) -> io::Result<Roots> {
 
 fn open(path: &Path) -> Result<UnixStream, HubError> {
     let stream = UnixStream::connect(path).map_err(|source| match source.kind() {
+        io::ErrorKind::ConnectionRefused if is_something_else(path) => HubError::Misconfigured {
+            path: path.into(),
+            why: "it is not a socket".into(),
+        },
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => HubError::Absent,
         // The standard library's own word for a path over the limit of unix(7).
         io::ErrorKind::InvalidInput => HubError::Misconfigured {
@@ -126,6 +130,12 @@ fn open(path: &Path) -> Result<UnixStream, HubError> {
     })?;
     owned_by_us(&stream, path)?;
     Ok(stream)
+}
+
+/// Whether a file that is no socket stands there (connect(2) refuses as if nobody listened).
+fn is_something_else(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket())
 }
 
 /// A hub decides what the build's outputs hold: only our own is believed.

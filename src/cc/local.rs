@@ -2,14 +2,20 @@
 
 use crate::slots::{self, Slots};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Exit codes of a launcher that could not run its command, as env(1) and timeout(1) have them.
 pub const LAUNCHER_FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
+
+/// How many wrappers stand around this one. A script around the wrapper, in the place of the real
+/// tool, would be found as the real tool again and again.
+const DEPTH: &str = "CPODS_DEPTH";
+const DEEPEST: u32 = 200;
 
 /// Whether this wrapper already runs inside another's slot.
 fn inside_a_slot() -> bool {
@@ -32,9 +38,16 @@ pub(crate) fn run_in_slot(program: &Path, argv: &[OsString]) -> ExitCode {
     become_it(command, argv)
 }
 
-/// Becomes the tool at once.
-pub(crate) fn run(program: &Path, argv: &[OsString]) -> ExitCode {
-    become_it(command(program, argv), argv)
+/// Becomes what would have run without this wrapper, at once.
+pub(crate) fn run(argv: &[OsString]) -> ExitCode {
+    match find_other(&argv[0]) {
+        Some(program) => become_it(command(&program, argv), argv),
+        None => {
+            let name = argv[0].display();
+            super::complain(&format!("cannot run `{name}`: not found along PATH"));
+            ExitCode::from(NOT_FOUND)
+        }
+    }
 }
 
 fn command(program: &Path, argv: &[OsString]) -> Command {
@@ -44,7 +57,18 @@ fn command(program: &Path, argv: &[OsString]) -> Command {
 }
 
 fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
-    let error = command.exec();
+    let depth = std::env::var(DEPTH)
+        .ok()
+        .and_then(|depth| depth.parse().ok())
+        .unwrap_or(0_u32);
+    if depth >= DEEPEST {
+        let name = argv[0].display();
+        super::complain(&format!(
+            "`{name}` leads back to this wrapper, {depth} times over"
+        ));
+        return ExitCode::from(LAUNCHER_FAILED);
+    }
+    let error = command.env(DEPTH, (depth + 1).to_string()).exec();
     let code = if error.kind() == std::io::ErrorKind::NotFound {
         NOT_FOUND
     } else {
@@ -56,10 +80,29 @@ fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
 
 /// The program that `name` stands for on this machine: itself if it holds a slash, else the first
 /// along PATH that is no launcher (a masquerade would send the job round in circles).
-pub(crate) fn find(name: &OsStr) -> Option<std::path::PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
+pub(crate) fn find(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(name.into());
     }
     crate::probe::find_on_path(name, &std::env::var_os("PATH")?)
+}
+
+/// The same, but only this wrapper itself is looked past: another launcher is what the user wanted.
+fn find_other(name: &OsStr) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return Some(name.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|found| {
+            let is_ours = || {
+                found
+                    .canonicalize()
+                    .is_ok_and(|real| real.ends_with(super::NAME))
+            };
+            found.is_file()
+                && rustix::fs::access(found, rustix::fs::Access::EXEC_OK).is_ok()
+                && !is_ours()
+        })
 }

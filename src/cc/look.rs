@@ -29,6 +29,8 @@ impl Look for Disk {
 
     fn kind(&self, path: &Path) -> FileKind {
         match std::fs::metadata(path) {
+            // A tool that writes there makes what the link names, or replaces the link: who knows.
+            Err(_) if path.is_symlink() => FileKind::Other,
             // What cannot even be looked at is nothing that a job could be trusted with.
             Err(error) if error.kind() == ErrorKind::NotFound => FileKind::Missing,
             Err(_) => FileKind::Other,
@@ -88,6 +90,9 @@ mod tests {
         assert_eq!(Disk.kind(Path::new("/dev/zero")), FileKind::Other);
         assert_eq!(Disk.kind(dir.path()), FileKind::Directory);
         assert_eq!(Disk.kind(&dir.path().join("x")), FileKind::Missing);
+        let dangling = dir.path().join("dangling");
+        std::os::unix::fs::symlink("x", &dangling).unwrap();
+        assert_eq!(Disk.kind(&dangling), FileKind::Other);
         assert_eq!(
             Disk.kind(&std::env::current_exe().unwrap()),
             FileKind::Regular

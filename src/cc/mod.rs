@@ -278,8 +278,7 @@ impl Call {
     }
 
     fn here(&self) -> ExitCode {
-        let program = self.program.as_deref().unwrap_or(Path::new(&self.argv[0]));
-        local::run(program, &self.argv)
+        local::run(&self.argv)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 /// What stands at a path, symlinks followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// Nothing, or a symlink to nothing.
+    /// Nothing.
     Missing,
     /// A regular file.
     Regular,
@@ -15,7 +15,7 @@ pub enum FileKind {
     Directory,
     /// `/dev/null`, by whatever name.
     DevNull,
-    /// A device, socket or pipe.
+    /// A device, socket or pipe, or a symlink to nothing.
     Other,
 }
 

@@ -19,6 +19,7 @@ impl Core {
             } => self.on_pod_joined(pod, name, capabilities),
             Event::PodChanged { pod, capabilities } => self.on_pod_changed(pod, capabilities),
             Event::PodLost { pod, why } => self.on_pod_lost(pod, why),
+            Event::PodMissed { name, why } => self.on_pod_missed(name, why),
             Event::JobSubmitted { job, request } => self.on_job_submitted(job, request),
             Event::JobAbandoned { job } => self.on_job_abandoned(job),
             Event::RunFinished {

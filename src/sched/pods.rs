@@ -3,7 +3,7 @@
 use super::bits::Bits;
 use super::class::{Candidate, Class};
 use super::ready::Seat;
-use super::state::{ClassId, Core, Past, Pod};
+use super::state::{ClassId, Core, Past, Pod, Record};
 use super::types::{Capabilities, PodId, Time};
 use std::collections::BTreeSet;
 
@@ -68,6 +68,20 @@ impl Core {
         }
     }
 
+    pub(super) fn on_pod_missed(&mut self, name: String, why: String) {
+        if self.pods.values().any(|pod| pod.name == name) {
+            self.totals.strays += 1;
+            return;
+        }
+        self.forget_summaries();
+        let mut record = self
+            .past
+            .remove(&name)
+            .map_or_else(Record::default, |past| past.record);
+        record.why = why;
+        self.remember(name, record);
+    }
+
     /// The lowest seat that is free.
     fn take_seat(&mut self, id: PodId) -> Seat {
         let free = self.seats.iter().position(Option::is_none);
@@ -80,7 +94,7 @@ impl Core {
     }
 
     /// Keeps a lost pod's record, of a bounded number of pods.
-    fn remember(&mut self, name: String, record: super::state::Record) {
+    fn remember(&mut self, name: String, record: Record) {
         let lost = self.now;
         self.past.insert(name, Past { lost, record });
         if self.past.len() > self.limits.remembered {

@@ -114,6 +114,13 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
+    /// A pod that should be there is not, and why. It counts where pods are counted for people.
+    PodMissed {
+        /// Its name.
+        name: String,
+        /// Why, for people.
+        why: String,
+    },
     /// A client has a job.
     JobSubmitted {
         /// Its number.

@@ -14,7 +14,7 @@ const SLOWEST_CLIENT: Duration = Duration::from_secs(10);
 
 impl Hub {
     pub(super) fn pod_lost(&self, index: u32, why: &str) {
-        let was_up = {
+        let (was_up, name) = {
             let mut state = self.state.borrow_mut();
             let pod = &mut state.pods[index as usize];
             let was_up = pod.outbox.take().is_some();
@@ -22,14 +22,15 @@ impl Hub {
                 tracing::warn!("pod `{}`: {why}", pod.name);
             }
             pod.why = why.to_owned();
-            was_up
+            (was_up, pod.name.clone())
         };
-        if was_up {
-            self.handle(Event::PodLost {
-                pod: PodId(index),
-                why: why.to_owned(),
-            });
-        }
+        let why = why.to_owned();
+        self.handle(if was_up {
+            let pod = PodId(index);
+            Event::PodLost { pod, why }
+        } else {
+            Event::PodMissed { name, why }
+        });
     }
 
     pub(super) fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {

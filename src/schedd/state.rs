@@ -108,7 +108,7 @@ impl Hub {
             pods: pods.collect(),
             counts: Counts::default(),
         };
-        Rc::new(Self {
+        let hub = Rc::new(Self {
             roots: config.roots.clone(),
             identities: Identities::new(Arc::clone(&config.rules)),
             begun: Instant::now(),
@@ -116,7 +116,12 @@ impl Hub {
             tick: Notify::new(),
             stopping: Cell::new(false),
             stop: Notify::new(),
-        })
+        });
+        for pod in &config.pods {
+            let (name, why) = (pod.name.clone(), NOT_YET.to_owned());
+            hub.handle(Event::PodMissed { name, why });
+        }
+        hub
     }
 
     pub(super) fn roots(&self) -> &Roots {

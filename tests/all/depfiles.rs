@@ -155,11 +155,22 @@ fn depfiles_equal_the_local_ones_as_text() {
                 })
                 .collect();
             assert_eq!(results[0].0, results[1].0, "{view}: {words:?}");
-            assert_eq!(results[0].1, results[1].1, "{view}: {words:?}");
+            let (ours, bare) = (&results[0].1, &results[1].1);
+            if view == "rewrite" {
+                // Lines are wrapped by the length of paths as the compiler saw them there.
+                assert_eq!(unwrapped(ours), unwrapped(bare), "{view}: {words:?}");
+            } else {
+                assert_eq!(ours, bare, "{view}: {words:?}");
+            }
             assert!(
                 results[0].2 == results[1].2,
                 "{view}: {words:?}: objects differ"
             );
         }
     }
+}
+
+/// A depfile's rules, each on one line.
+fn unwrapped(depfile: &str) -> String {
+    depfile.replace(" \\\n ", " ")
 }

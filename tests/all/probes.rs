@@ -125,6 +125,7 @@ fn an_autoconf_configuration_finds_the_same() {
         assert!(output.status.success(), "{}", text(&output));
     }
     let configure = |cc: &str| -> (Output, Vec<u8>) {
+        let _ = fs::remove_file(farm.root.join("config.h"));
         let cc = format!("CC={cc}");
         let output = farm.bare(&["./configure", &cc, "--cache-file=/dev/null"]);
         assert!(output.status.success(), "{}", text(&output));

@@ -130,7 +130,10 @@ fn it_is_loud_when_no_pod_is_eligible() {
         said.contains("0 jobs on pods") && said.contains("1 local"),
         "{said}"
     );
-    assert!(said.contains("pods eligible for gcc"), "{said}");
+    assert!(
+        said.contains("0 of 1 pods eligible for `gcc`: `away`"),
+        "{said}"
+    );
     assert!(
         said.contains("WARNING: pod `away` is not in use: cannot connect"),
         "{said}"

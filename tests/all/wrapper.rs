@@ -80,6 +80,28 @@ fn a_masquerade_with_nothing_behind_it_is_an_error() {
 }
 
 #[test]
+fn a_script_around_the_wrapper_in_the_tools_place_is_an_error() {
+    let farm = Farm::without_hub();
+    farm.write("a.c", "int a;\n");
+    let script = farm.write("bin/gcc", "#!/bin/sh\nexec cpods-cc gcc \"$@\"\n");
+    fs::set_permissions(script, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = farm.command("cpods-cc");
+    let path = format!("{}:{}", farm.root.join("bin").display(), "/usr/bin:/bin");
+    let wrapper = bin("cpods-cc");
+    command.env(
+        "PATH",
+        format!("{path}:{}", wrapper.parent().unwrap().display()),
+    );
+    let output = command.args(COMPILE).output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output));
+    assert!(
+        text(&output).contains("`gcc` leads back to this wrapper"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
 fn behind_ccache() {
     let farm = farm();
     let compile = || {
@@ -190,6 +212,7 @@ fn a_hub_of_another_user() {
     let copy = farm.dir.path().join("cpods-cc");
     fs::copy(bin("cpods-cc"), &copy).unwrap();
     let output = as_other(copy)
+        .env("HOME", farm.dir.path())
         .args(COMPILE)
         .env_remove("XDG_RUNTIME_DIR")
         .output()

@@ -202,3 +202,22 @@ fn counts_for_the_operator() {
         (3, 3, 1)
     );
 }
+
+#[test]
+fn a_pod_that_never_came_is_counted_and_explained() {
+    let mut env = Env::new();
+    let miss = |env: &mut Env, why: &str| {
+        let (name, why) = ("pod1".to_owned(), why.to_owned());
+        assert_eq!(env.tell(Event::PodMissed { name, why }), []);
+    };
+    miss(&mut env, "not yet connected");
+    miss(&mut env, "no such host");
+    let expected = "0 of 1 pods eligible for `gcc`: `pod1` is not connected (no such host)";
+    assert_eq!(handed_back(&env.submit(1, compile(1)), 1), expected);
+    // It counts once when it comes, and at full strength: it did nothing wrong.
+    env.join(1, pod(2));
+    started(&env.submit(2, compile(1)), 2);
+    started(&env.submit(3, compile(1)), 3);
+    miss(&mut env, "of an older connection");
+    assert_eq!(env.core.pods().count(), 1);
+}
