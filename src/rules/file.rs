@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) response_files: Option<bool>,
     pub(super) overlay_only: Option<String>,
     pub(super) unknown: Option<Vec<Word>>,
+    pub(super) not_found: Option<Vec<Word>>,
     pub(super) scratch: Vec<Word>,
     pub(super) system: Vec<Word>,
     pub(super) names: Vec<Spanned<Names>>,

@@ -43,6 +43,9 @@ pub(super) fn lay(rule: &mut Rule, layer: &Layer) -> Result<(), RuleError> {
     if let Some(unknown) = &file.unknown {
         rule.unknown = words(unknown);
     }
+    if let Some(not_found) = &file.not_found {
+        rule.not_found = words(not_found);
+    }
     for word in &file.scratch {
         if let Err(error) = globset::Glob::new(word.get_ref()) {
             let message = format!("bad glob `{}`: {}", word.get_ref(), error.kind());

@@ -42,6 +42,9 @@ pub struct Rule {
     pub languages: List<Language>,
     /// Beginnings of unknown flags that are passed on if they carry no path.
     pub unknown: List<Text>,
+    /// What it says when a file that it looked for is not there: a job that fails with such words
+    /// is run again locally, where what no pod is shown is there.
+    pub not_found: List<Text>,
     /// Arguments added in the rewrite view.
     pub rewrite: Rewrite,
     /// Variables that change the result.

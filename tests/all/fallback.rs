@@ -1,7 +1,7 @@
 //! What runs locally, when, how many at a time, and what is said of it.
 
 use crate::support::{Farm, bin, text, wait_for, wait_for_end};
-use crate::tool::{Process, gates, make_tool, wait_for_gates, wait_for_nothing_left};
+use crate::tool::{Process, gates, make_tool, wait_for_nothing_left};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
