@@ -15,6 +15,8 @@ mod file;
 mod flags;
 #[path = "src/rules/glob.rs"]
 mod glob;
+#[path = "src/rules/lay.rs"]
+mod lay;
 #[path = "src/rules/rule.rs"]
 mod rule;
 
@@ -24,7 +26,7 @@ use std::{env, fs, process};
 fn main() {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=ninja-rules");
-    for file in ["compile", "file", "flags", "glob", "rule"] {
+    for file in ["compile", "file", "flags", "glob", "lay", "rule"] {
         println!("cargo::rerun-if-changed=src/rules/{file}.rs");
     }
     if let Err(error) = run() {

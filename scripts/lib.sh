@@ -21,6 +21,9 @@ quietly() {
   return 1
 }
 
+# stubbornly CMD...: a download, tried three times
+stubbornly() { quietly "$@" || { sleep 3; quietly "$@"; } || { sleep 10; quietly "$@"; }; }
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif has sudo; then sudo "$@"
@@ -51,14 +54,18 @@ candidate() {
   apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p'
 }
 
-cargo_version() { (cd "$top" && cargo --version 2>/dev/null) | cut -d ' ' -f 2; }
+# cargo_version: nothing if there is no cargo
+cargo_version() { (cd "$top" && cargo --version 2>/dev/null || true) | cut -d ' ' -f 2; }
 
 # need_rust: a toolchain that can build this package, with rustfmt and clippy
 need_rust() {
-  local wanted package version
+  local wanted version
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$top/Cargo.toml")
+  # Rust links by the C compiler, with the C library's own files.
+  if has dpkg-query && ! dpkg-query -s gcc libc6-dev >/dev/null 2>&1; then
+    install_packages gcc libc6-dev
+  fi
   need gcc:gcc
-  dpkg-query -s libc6-dev >/dev/null 2>&1 || ! has dpkg-query || install_packages libc6-dev
   version=$(cargo_version)
   if [ -z "$version" ] || ! at_least "$version" "$wanted"; then
     install_rust "$wanted"
@@ -71,7 +78,8 @@ need_rust() {
 install_rust() {
   local package
   if ! has rustup && has apt-cache; then
-    [ -n "$(candidate cargo)" ] || quietly as_root apt-get -q update
+    # Which versions there are is worth an up-to-date answer.
+    quietly as_root apt-get -q update || say "apt-get update failed, going on with what is known"
     # Debian carries a newer Rust beside its own for programs that need it.
     for package in cargo cargo-web; do
       at_least "$(candidate $package)" "$1" || continue
@@ -83,7 +91,7 @@ install_rust() {
   fi
   if has rustup; then
     say "installing the stable Rust toolchain"
-    quietly rustup toolchain install stable --profile minimal -c rustfmt -c clippy \
+    stubbornly rustup toolchain install stable --profile minimal -c rustfmt -c clippy \
       || die "rustup cannot install the stable toolchain"
     export RUSTUP_TOOLCHAIN=stable
   fi
@@ -107,7 +115,7 @@ need_ninja_1_13() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     say "fetching ninja 1.13"
     quietly python3 -m venv "$venv" || die "cannot make a Python environment"
-    quietly "$venv/bin/pip" install -q 'ninja==1.13.*' || die "cannot install ninja 1.13"
+    stubbornly "$venv/bin/pip" install -q 'ninja==1.13.*' || die "cannot install ninja 1.13"
   fi
   ninja_1_13=$venv/bin/ninja
 }

@@ -25,7 +25,7 @@ project_fetch() {
   : >"$made/src/lib.rs"
   printf '%s\n' '[package]' "name = \"fetch-$1\"" 'version = "0.0.0"' 'edition = "2021"' \
     '[workspace]' '[dependencies]' "$crate = \"=${version%%+*}\"" >"$made/Cargo.toml"
-  (cd "$made" && { cargo fetch -q --offline 2>/dev/null || quietly cargo fetch; }) \
+  (cd "$made" && { cargo fetch -q --offline 2>/dev/null || stubbornly cargo fetch; }) \
     || die "cannot fetch $crate"
   from=$(cd "$made" && cargo metadata -q --offline --format-version 1 \
     | grep -o "\"manifest_path\":\"[^\"]*/$crate-$version/Cargo.toml\"" \
@@ -47,7 +47,8 @@ project_configure() {
     libgit2) options+=(-DBUILD_TESTS=OFF -DUSE_SSH=OFF) ;;
     zstd)
       src=$src/build/cmake
-      options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DZSTD_BUILD_PROGRAMS=OFF -DZSTD_BUILD_TESTS=OFF) ;;
+      options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DZSTD_BUILD_PROGRAMS=OFF
+        -DZSTD_BUILD_TESTS=OFF -DZSTD_BUILD_SHARED=OFF) ;;
     leveldb) options+=(-DLEVELDB_BUILD_BENCHMARKS=OFF) ;;
   esac
   need cmake:cmake ninja:ninja-build gcc:gcc g++:g++

@@ -172,8 +172,15 @@ impl Call {
             Decision::Local(reason) => return self.local_by_rule(&rules, &reason),
         };
         match self.submit(*job, &hub) {
-            Ok((job, submit)) => self.remote(&job, submit, &mut hub),
-            Err(why) => self.fall_back(&why),
+            Ok((job, submit)) => {
+                let rule = rules.rule(&job.need.tool);
+                let not_found = rule.map_or(&[][..], |rule| &rule.not_found);
+                self.remote(&job, submit, &mut hub, not_found)
+            }
+            Err(why) => {
+                tell(parsed.tool(), &why);
+                self.fall_back(&why)
+            }
         }
     }
 
@@ -186,8 +193,14 @@ impl Call {
     }
 
     /// Makes the message for the hub; or says why no pod could be told what this process is.
-    fn submit(&self, job: Job, hub: &Hub) -> Result<(Job, Submit), String> {
+    fn submit(&self, mut job: Job, hub: &Hub) -> Result<(Job, Submit), String> {
         let surroundings = surroundings::surroundings(&self.cwd, &hub.roots)?;
+        if surroundings.pwd.is_some() {
+            // Compilers write that spelling down, and only there does it lead to the same place.
+            let why = || "PWD spells the working directory in its own way".into();
+            job.need.overlay_only.get_or_insert_with(why);
+            job.rewrite_args.clear();
+        }
         let need = job.need.clone();
         let task = Task { job, surroundings };
         let bytes = codec::encode(&task).map_err(|error| error.to_string())?;
@@ -212,10 +225,21 @@ impl Call {
         ))
     }
 
-    fn remote(&self, job: &Job, mut submit: Submit, hub: &mut Hub) -> ExitCode {
+    fn remote(
+        &self,
+        job: &Job,
+        mut submit: Submit,
+        hub: &mut Hub,
+        not_found: &[rules::Text],
+    ) -> ExitCode {
         let mut session = Session {
             outputs: &job.outputs,
             spool: output::Spool::new(),
+            not_found: if may_fall_back() && self.program.is_some() {
+                not_found
+            } else {
+                &[]
+            },
         };
         let why = loop {
             match session.run(hub, &submit) {
@@ -224,6 +248,11 @@ impl Call {
                     return exit_code(ending);
                 }
                 Ok(End::Local(why)) => break why,
+                Ok(End::Missing) => {
+                    let why = "a file was not found on the pod";
+                    tell(&job.need.tool, why);
+                    break why.into();
+                }
                 Ok(End::Refused(why)) => return fail(&why),
                 Ok(End::Lost(error)) => {
                     submit.tries += 1;
@@ -234,7 +263,10 @@ impl Call {
                 }
                 // The disk here is full, a directory is read-only: the tool itself would say so
                 // in its own words, and a bad transfer is made good.
-                Err(error) => break chain(&error),
+                Err(error) => {
+                    tell(&job.need.tool, "what came back cannot be put in place");
+                    break chain(&error);
+                }
             }
         };
         self.fall_back(&why)
@@ -248,11 +280,7 @@ impl Call {
             || self.argv[0].to_string_lossy().into(),
             |rule| rule.tool.to_string(),
         );
-        hub::tell(&FromClient::RanLocally {
-            client: surroundings::client(),
-            tool,
-            why: reason.why.to_string(),
-        });
+        tell(&tool, &reason.why);
         match (&self.program, rule) {
             (Some(program), Some(_)) => local::run_in_slot(program, &self.argv),
             _ => self.here(),
@@ -261,7 +289,7 @@ impl Call {
 
     /// A job for pods that runs here after all.
     fn fall_back(&self, why: &str) -> ExitCode {
-        if std::env::var_os("CPODS_FALLBACK").is_some_and(|value| value == "0") {
+        if !may_fall_back() {
             return fail(&format!("not run here, since CPODS_FALLBACK=0: {why}"));
         }
         note(&format!("local: {}: {why}", self.argv[0].display()));
@@ -274,6 +302,20 @@ impl Call {
     fn here(&self) -> ExitCode {
         local::run(&self.argv)
     }
+}
+
+/// Whether a job meant for pods may run here after all.
+fn may_fall_back() -> bool {
+    std::env::var_os("CPODS_FALLBACK").is_none_or(|value| value != "0")
+}
+
+/// Tells the hub, for its counters, that a command runs here.
+fn tell(tool: &str, why: &str) {
+    hub::tell(&FromClient::RanLocally {
+        client: surroundings::client(),
+        tool: tool.into(),
+        why: why.into(),
+    });
 }
 
 /// Waits a little for a hub that is being restarted.

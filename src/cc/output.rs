@@ -58,6 +58,17 @@ impl Spool {
         }
     }
 
+    /// Whether nothing was shown yet and what is held has one of these words.
+    pub(crate) fn holds_any(&self, words: &[impl AsRef<str>]) -> bool {
+        let has =
+            |held: &[u8], word: &[u8]| held.windows(word.len().max(1)).any(|part| part == word);
+        self.shown == [0, 0]
+            && words.iter().any(|word| {
+                let word = word.as_ref().as_bytes();
+                self.held.iter().any(|(_, bytes)| has(bytes, word))
+            })
+    }
+
     /// Shows what is held.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub(crate) enum End {
     Ran(Ending),
     /// The hub says: run it yourself.
     Local(String),
+    /// The tool failed and said that a file is not there. Nothing was shown or put in place.
+    Missing,
     /// The hub says: it cannot be run anywhere.
     Refused(String),
     /// The hub is gone.
@@ -44,6 +46,8 @@ pub(crate) struct Session<'a> {
     /// Roles that the command line gives to what is written.
     pub(crate) outputs: &'a [crate::job::Output],
     pub(crate) spool: Spool,
+    /// What the tool says when it misses a file. Empty where it cannot be run here either.
+    pub(crate) not_found: &'a [crate::rules::Text],
 }
 
 struct Try {
@@ -129,6 +133,10 @@ impl Session<'_> {
                 "the hub sent a result before a place",
             )));
         };
+        // A file outside the roots, which no pod is shown, may well be there on this machine.
+        if !finished.ending.is_success() && self.spool.holds_any(self.not_found) {
+            return Ok(End::Missing);
+        }
         std::mem::take(&mut this.commit).finish(stamp, &finished.digests)?;
         self.spool.show().map_err(SessionError::Output)?;
         Ok(End::Ran(finished.ending))

@@ -2,11 +2,12 @@
 //! build it belongs to.
 
 use crate::job::Surroundings;
-use crate::paths::{Bytes, Roots, normalise};
+use crate::paths::{Bytes, Roots};
 use crate::wire::messages::ClientKey;
 use rustix::process::{Resource, getrlimit};
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Limits that change what a tool does, with their numbers in Linux's ABI. The rest (locked memory, priorities) is the pod's own.
 const LIMITS: [(Resource, u32); 6] = [
@@ -33,7 +34,7 @@ pub(crate) fn surroundings(cwd: &Path, roots: &Roots) -> Result<Surroundings, St
         .collect();
     Ok(Surroundings {
         umask: umask(),
-        pwd: spelled_pwd(cwd, roots)?,
+        pwd: spelled_pwd(std::env::var_os("PWD").as_deref(), cwd, roots)?,
         limits,
     })
 }
@@ -46,18 +47,22 @@ fn umask() -> u32 {
 }
 
 /// `PWD` where it is another name of the working directory: compilers write it into debug
-/// information. A `PWD` that is something else is ignored, as the tools do (getcwd(3)).
-fn spelled_pwd(cwd: &Path, roots: &Roots) -> Result<Option<Bytes>, String> {
-    let Some(pwd) = std::env::var_os("PWD") else {
+/// information, letter for letter (`/w/.` as well). A `PWD` that is something else is ignored, as
+/// they do (libiberty's getpwd(3), LLVM's `current_path`).
+fn spelled_pwd(pwd: Option<&OsStr>, cwd: &Path, roots: &Roots) -> Result<Option<Bytes>, String> {
+    let Some(pwd) = pwd.map(Path::new) else {
         return Ok(None);
     };
-    let pwd = Path::new(&pwd);
-    if pwd == cwd || !pwd.is_absolute() || normalise(pwd) != pwd {
+    if pwd.as_os_str() == cwd.as_os_str() || !pwd.is_absolute() {
         return Ok(None);
     }
     match (std::fs::metadata(pwd), std::fs::metadata(cwd)) {
         (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()) => {}
         _ => return Ok(None),
+    }
+    if pwd.components().any(|part| part == Component::ParentDir) {
+        // Where it leads cannot be told by its text, nor whether it stays in the roots.
+        return Err(format!("PWD is `{}`, a way back up", pwd.display()));
     }
     if roots.locate(cwd, pwd).is_some() {
         return Ok(Some(pwd.into()));
@@ -146,6 +151,30 @@ mod tests {
         assert_eq!((found.parent, found.started), (4, 22));
         assert!(!found.is_passage);
         assert!(Ancestor::parse("77 (sh) S 1 2 3").is_none());
+    }
+
+    #[test]
+    fn pwd_travels_as_it_is_spelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap().join("root");
+        let cwd = root.join("real/deep");
+        std::fs::create_dir_all(&cwd).unwrap();
+        std::os::unix::fs::symlink("real/deep", root.join("link")).unwrap();
+        std::os::unix::fs::symlink(&cwd, dir.path().join("outer")).unwrap();
+        let roots = Roots::new([&root]).unwrap();
+        let spelled = |pwd: &Path| spelled_pwd(Some(pwd.as_os_str()), &cwd, &roots);
+        assert_eq!(spelled_pwd(None, &cwd, &roots), Ok(None));
+        // What no tool would believe.
+        for pwd in [&cwd, &root, &root.join("none"), Path::new("real/deep")] {
+            assert_eq!(spelled(pwd), Ok(None), "{}", pwd.display());
+        }
+        for pwd in [root.join("link"), root.join("link/."), cwd.join("")] {
+            assert_eq!(spelled(&pwd), Ok(Some(pwd.as_path().into())));
+        }
+        let outer = dir.path().canonicalize().unwrap().join("outer");
+        assert!(spelled(&outer).unwrap_err().contains("outside the roots"));
+        let back = root.join("link/../deep");
+        assert!(spelled(&back).unwrap_err().contains("a way back up"));
     }
 
     #[test]

@@ -34,7 +34,13 @@ pub trait Look {
 pub struct Command<'a> {
     /// The program and its arguments.
     pub argv: &'a [OsString],
-    /// The working directory, absolute; by the spelling of `PWD` where that is right.
+    /// The working directory as getcwd(3) has it, never by the spelling of `PWD`: the kernel takes
+    /// relative words from the directory itself, so that after `cd /w/link` the word `../a.c` is
+    /// beside what `link` leads to, not in `/w`.
+    ///
+    /// What a compiler writes down as its directory is `PWD`, letter for letter, where that leads to
+    /// the same place. It travels with the job; and where it differs from this path, the wrapper
+    /// asks for the overlay view, so that what the rewrite view adds (`{cwd}`) may be this path.
     pub cwd: &'a Path,
     /// The whole environment.
     pub env: &'a [(OsString, OsString)],

@@ -1,7 +1,8 @@
 //! What classification found, for people and for programs.
 
 use super::ask::{Command, Decision, Look, Reason};
-use super::classify::{parse_all, resolve};
+use super::classify::parse_all;
+use super::resolve::resolve;
 use super::scan::Scan;
 use super::set::RuleSet;
 use crate::job::{Arg, Job, Output, Piece, Role};
@@ -208,5 +209,81 @@ impl fmt::Display for Explanation {
             writeln!(f, "rewrite adds {argument}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::FileKind;
+    use std::path::Path;
+
+    /// A disk on which only the response file exists.
+    struct Disk;
+
+    impl Look for Disk {
+        fn read(&self, _: &Path) -> Option<Vec<u8>> {
+            Some(b"-Iinc -c a.c".to_vec())
+        }
+        fn kind(&self, path: &Path) -> FileKind {
+            match path.extension().is_some_and(|extension| extension == "rsp") {
+                true => FileKind::Regular,
+                false => FileKind::Missing,
+            }
+        }
+        fn machine(&self, _: &Path) -> Option<String> {
+            None
+        }
+    }
+
+    fn explained(words: &[&str]) -> Explanation {
+        let argv: Vec<_> = words.iter().map(Into::into).collect();
+        let env = [("TZ".into(), "UTC".into())];
+        let command = Command {
+            argv: &argv,
+            cwd: Path::new("/w"),
+            env: &env,
+        };
+        explain(
+            RuleSet::builtin(),
+            &command,
+            &Roots::new(["/w"]).unwrap(),
+            &Disk,
+        )
+    }
+
+    #[test]
+    fn a_remote_command_is_shown_word_by_word() {
+        let shown = explained(&["gcc", "@f.rsp", "-MD", "-o", "a.o"]).to_string();
+        assert_eq!(
+            shown,
+            "remote\n\
+             tool         gcc\n\
+             argument     -Iinc  [search directory inc]  (from f.rsp)\n\
+             argument     -c  (from f.rsp)\n\
+             argument     a.c  [input]  (from f.rsp)\n\
+             argument     -MD\n\
+             argument     -o\n\
+             argument     a.o  [output]\n\
+             reads        /w/a.c\n\
+             reads        /w/f.rsp\n\
+             writes       /w/a.o  [output]\n\
+             writes       /w/a.d  [depfile]\n\
+             environment  TZ=UTC\n\
+             rewrite adds -ffile-prefix-map={mount:0}={root:0}\n\
+             rewrite adds -MQ\n\
+             rewrite adds a.o\n"
+        );
+    }
+
+    #[test]
+    fn a_local_command_keeps_its_arguments() {
+        let explanation = explained(&["gcc", "-march=native", "-c", "a.c"]);
+        let json = serde_json::to_value(&explanation).unwrap();
+        assert_eq!(json["decision"], "local");
+        assert_eq!(json["reason"]["why"], "depends on this machine's processor");
+        assert_eq!(json["reason"]["detail"], "-march=native");
+        assert_eq!(json["arguments"][2]["paths"][0][0], "input");
+        assert_eq!(explained(&["ls"]).tool, None);
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) response_files: Option<bool>,
     pub(super) overlay_only: Option<String>,
     pub(super) unknown: Option<Vec<Word>>,
+    pub(super) not_found: Option<Vec<Word>>,
     pub(super) scratch: Vec<Word>,
     pub(super) system: Vec<Word>,
     pub(super) names: Vec<Spanned<Names>>,
@@ -154,6 +155,10 @@ pub(super) struct Flag {
     pub(super) not_path: Vec<String>,
     #[serde(default)]
     pub(super) bare_name: bool,
+    #[serde(default)]
+    pub(super) installed: bool,
+    #[serde(default)]
+    pub(super) local_values: Vec<LocalWord>,
     pub(super) only_in_root: Option<Word>,
     pub(super) mode: Option<Word>,
     pub(super) depfile: Option<Word>,

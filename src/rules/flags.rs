@@ -2,8 +2,10 @@
 //!
 //! A part of `compile`; also compiled into the build script.
 
-use super::compile::{Layer, RuleError, WRITTEN, words};
+use super::compile::{Layer, RuleError};
 use super::file::{self, Word};
+use super::glob;
+use super::lay::{WRITTEN, words};
 use super::rule::{Attach, Flag, Table, Text, Value};
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -110,12 +112,23 @@ fn flag(
         ("after", flag.after.is_some()),
         ("not_path", !flag.not_path.is_empty()),
         ("bare_name", flag.bare_name),
+        ("installed", flag.installed),
         ("only_in_root", flag.only_in_root.is_some()),
     ] {
         if given && !is_path {
             return Err(layer.fault(&said.span(), key, "only fits a value that is a path"));
         }
     }
+    let has_value = flag.value.is_some();
+    if let Some(first) = flag.local_values.first().filter(|_| !has_value) {
+        let message = format!("`{}` is no value: the flag has none", first.word);
+        return Err(layer.fault(&said.span(), "local_values", message));
+    }
+    let local_values = flag
+        .local_values
+        .iter()
+        .map(|one| local_value(layer, said, one));
+    let local_values: Vec<_> = local_values.collect::<Result<_, _>>()?;
     let depfile = flag.depfile.as_ref();
     let depfile = depfile
         .map(|word| layer.template("depfile", word, &WRITTEN))
@@ -135,6 +148,7 @@ fn flag(
             .map(|word| word.get_ref().clone().into()),
         not_path: not_path.into(),
         bare_name: flag.bare_name,
+        installed: flag.installed,
         only_in_root: flag
             .only_in_root
             .as_ref()
@@ -147,6 +161,7 @@ fn flag(
         depfile,
         dep_target: flag.dep_target,
         writes: layer.templates("writes", &flag.writes, &WRITTEN)?,
+        local_values: local_values.into(),
         local: flag.local.as_ref().map(|why| why.clone().into()),
         overlay_only: flag.overlay_only.as_ref().map(|why| why.clone().into()),
         local_without_output: flag
@@ -156,6 +171,21 @@ fn flag(
         suffix: flag.suffix.as_ref().map(|suffix| suffix.clone().into()),
         ends_flags: flag.ends_flags,
     })
+}
+
+/// A glob on values, and why it makes a command local.
+fn local_value(
+    layer: &Layer,
+    said: &Spanned<file::Flag>,
+    one: &file::LocalWord,
+) -> Result<(Text, Text), RuleError> {
+    match glob::fault(&one.word) {
+        Some(fault) => {
+            let message = format!("bad glob `{}`: {fault}", one.word);
+            Err(layer.fault(&said.span(), "local_values", message))
+        }
+        None => Ok((one.word.clone().into(), one.why.clone().into())),
+    }
 }
 
 /// What the value is; checks that it and its attachment fit together.

@@ -11,14 +11,18 @@ mod explain;
 mod file;
 mod flags;
 mod glob;
+mod lay;
+mod resolve;
 mod rule;
 mod scan;
 mod set;
 mod words;
+mod written;
 
 pub use ask::{Command, Decision, FileKind, Look, Reason};
-pub use classify::{Parsed, classify, parse, resolve};
+pub use classify::{Parsed, classify, parse};
 pub use explain::{Argument, Explanation, Written, explain};
+pub use resolve::resolve;
 pub use rule::{
     Attach, Flag, Language, List, Mode, NameMap, Operands, Probe, Rewrite, Rule, Search, Table,
     Text, Value, Variable,
@@ -27,5 +31,7 @@ pub use set::{RuleSet, machine_identity};
 
 #[cfg(test)]
 mod compile_tests;
+#[cfg(test)]
+mod manual_tests;
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,9 @@ pub struct Rule {
     pub languages: List<Language>,
     /// Beginnings of unknown flags that are passed on if they carry no path.
     pub unknown: List<Text>,
+    /// What it says when a file that it looked for is not there: a job that fails with such words
+    /// is run again locally, where what no pod is shown is there.
+    pub not_found: List<Text>,
     /// Arguments added in the rewrite view.
     pub rewrite: Rewrite,
     /// Variables that change the result.
@@ -209,6 +212,9 @@ pub struct Flag {
     pub not_path: List<Text>,
     /// A value without a slash that names no existing file is text: the tool looks for it.
     pub bare_name: bool,
+    /// A value without a slash names a file of the tool's own installation (with `bare_name`: if it
+    /// names no existing file): text if [`Probe::found_files`] has it, and local if not.
+    pub installed: bool,
     /// Why a path outside every root makes it local, even one in a system directory.
     pub only_in_root: Option<Text>,
     /// Index into [`Rule::modes`].
@@ -223,6 +229,8 @@ pub struct Flag {
     pub writes: List<Text>,
     /// Why it runs locally.
     pub local: Option<Text>,
+    /// Globs on values with which it runs locally, and why.
+    pub local_values: List<(Text, Text)>,
     /// Why the rewrite view would not give identical bytes.
     pub overlay_only: Option<Text>,
     /// Why it runs locally where no flag names the output.

@@ -3,6 +3,8 @@
 //! Every word is looked at, also after a reason to run locally was found, so that the decision can
 //! be explained. What a flag means is the rule's to say: nothing here knows one by name.
 
+mod operand;
+
 use super::ask::{Command, FileKind, Look, Reason};
 use super::glob;
 use super::rule::{Attach, Flag, Rule, Value};
@@ -12,6 +14,10 @@ use std::ffi::OsStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Why a command line that reads a file of the system's runs locally: no root holds the file, and no
+/// identity says that a pod's is the same.
+pub(super) const SYSTEM_FILE: &str = "names a system file";
 
 /// A path in a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +36,8 @@ pub(super) struct Mark {
 /// A source among the operands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
-    name: Vec<u8>,
-    language: Option<usize>,
+    pub(super) name: Vec<u8>,
+    pub(super) language: Option<usize>,
 }
 
 /// What the words of a command line are.
@@ -46,15 +52,15 @@ pub(super) struct Scan<'r> {
     pub(super) unnamed: Vec<(Vec<u8>, Role)>,
     /// What is added where the depfile's target would change with the output's path.
     pub(super) dep_target: Vec<Vec<u8>>,
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     language: Option<usize>,
-    mode: usize,
-    output: Option<Vec<u8>>,
-    depfile: Option<&'r Flag>,
-    has_depfile: bool,
-    has_dep_target: bool,
-    writes: Vec<&'r str>,
-    local_without_output: Option<Reason>,
+    pub(super) mode: usize,
+    pub(super) output: Option<Vec<u8>>,
+    pub(super) depfile: Option<&'r Flag>,
+    pub(super) has_depfile: bool,
+    pub(super) has_dep_target: bool,
+    pub(super) writes: Vec<&'r str>,
+    pub(super) local_without_output: Option<Reason>,
     pending: Vec<Option<&'r Flag>>,
     flags_ended: bool,
 }
@@ -107,7 +113,7 @@ impl<'r> Scan<'r> {
         &self.words.words[at.0][at.1.clone()]
     }
 
-    fn stays_local(&mut self, why: &str, detail: &[u8]) {
+    pub(super) fn stays_local(&mut self, why: &str, detail: &[u8]) {
         self.local.get_or_insert_with(|| reason(why, detail));
     }
 
@@ -166,6 +172,12 @@ impl<'r> Scan<'r> {
 
     fn value(&mut self, flag: &'r Flag, mut at: At, cwd: &Path, look: &dyn Look) {
         let text = self.text(&at);
+        let mut local = flag.local_values.iter();
+        if let Some((_, why)) = local.find(|(glob, _)| glob::matches(glob.as_bytes(), text)) {
+            let reason = reason(why, text);
+            self.local.get_or_insert(reason);
+        }
+        let text = self.text(&at);
         let role = match flag.value {
             Value::Text => return,
             Value::Language => {
@@ -197,14 +209,19 @@ impl<'r> Scan<'r> {
             }
         }
         let text = self.text(&at);
-        let is_text = text.is_empty()
+        let found_by_tool = is_found_by_tool(flag, text, cwd, look);
+        let is_text = found_by_tool
+            || text.is_empty()
             || flag
                 .not_path
                 .iter()
-                .any(|begin| text.starts_with(begin.as_bytes()))
-            || flag.bare_name
-                && !text.contains(&b'/')
-                && kind(text, cwd, look) == FileKind::Missing;
+                .any(|begin| text.starts_with(begin.as_bytes()));
+        let mut covered = self.rule.probe.found_files.iter();
+        if found_by_tool && flag.installed && !covered.any(|name| name.as_bytes() == text) {
+            let why = flag.only_in_root.as_deref().unwrap_or(SYSTEM_FILE);
+            let text = text.to_vec();
+            return self.stays_local(why, &text);
+        }
         if role == Role::Output && text.is_empty() {
             return self.stays_local("an output has no name", flag.name.as_bytes());
         }
@@ -243,223 +260,14 @@ impl<'r> Scan<'r> {
             suffix: String::new(),
         });
     }
+}
 
-    fn set_language(&mut self, name: &[u8]) {
-        let has = |names: &[super::rule::Text]| names.iter().any(|known| known.as_bytes() == name);
-        self.language = self
-            .rule
-            .languages
-            .iter()
-            .position(|language| has(&language.names));
-        if self.language.is_none() && name != b"none" {
-            self.stays_local("unknown language", name);
-        }
-    }
-
-    /// A word that is no flag that the rule knows.
-    fn operand(&mut self, at: At, cwd: &Path, look: &dyn Look) {
-        let operands = &self.rule.operands;
-        let text = self.text(&at);
-        if let Some((_, why)) = operands
-            .local
-            .iter()
-            .find(|(word, _)| word.as_bytes() == text)
-        {
-            let text = text.to_vec();
-            return self.stays_local(why, &text);
-        }
-        let guess = operands.value == Value::Guess;
-        if text.starts_with(b"-") && !self.flags_ended && !guess {
-            return self.unknown(at, cwd, look);
-        }
-        let is_text = operands
-            .text
-            .iter()
-            .any(|glob| glob::matches(glob.as_bytes(), text));
-        if operands.value == Value::Text || is_text || text.is_empty() {
-            return;
-        }
-        if guess {
-            return self.guess(at);
-        }
-        let text = text.to_vec();
-        let language = self.language.or_else(|| self.language_of(&text));
-        let has_languages = !self.rule.languages.is_empty();
-        match language.map(|at| &self.rule.languages[at]) {
-            Some(language) if language.local.is_some() => {
-                self.stays_local(language.local.as_deref().unwrap_or_default(), &text);
-            }
-            None if has_languages && !operands.other => {
-                self.stays_local("unknown kind of source", &text);
-            }
-            _ => {}
-        }
-        if language.is_some() || !has_languages {
-            let name = text.clone();
-            self.sources.push(Source { name, language });
-        }
-        self.mark(at, role(operands.value), false);
-        let missing =
-            !operands.extensions.is_empty() && kind(&text, cwd, look) == FileKind::Missing;
-        let found = operands.extensions.iter().find(|extension| {
-            missing && kind(&[&text, extension.as_bytes()].concat(), cwd, look) == FileKind::Regular
-        });
-        if let (Some(extension), Some(mark)) = (found, self.marks.last_mut()) {
-            mark.suffix = extension.to_string();
-        }
-    }
-
-    /// A word of a tool of which nothing is known: a path, or one behind `=`.
-    fn guess(&mut self, (word, bytes): At) {
-        let text = &self.words.words[word][bytes.clone()];
-        let behind = text.iter().rposition(|byte| *byte == b'=').map(|at| at + 1);
-        if let Some(behind) = behind.filter(|at| *at < text.len()) {
-            self.mark((word, bytes.start + behind..bytes.end), Role::Input, true);
-        } else if !text.starts_with(b"-") {
-            self.mark((word, bytes), Role::Input, true);
-        }
-    }
-
-    /// By the longest extension, so that `.c++` is not `.c`.
-    fn language_of(&self, path: &[u8]) -> Option<usize> {
-        let name = super::set::basename(path);
-        let dot = name.iter().rposition(|byte| *byte == b'.')?;
-        let has = |extensions: &[super::rule::Text]| {
-            extensions
-                .iter()
-                .any(|extension| extension.as_bytes() == &name[dot..])
-        };
-        self.rule
-            .languages
-            .iter()
-            .position(|language| has(&language.extensions))
-    }
-
-    /// A flag that the rule does not know passes if it can carry no path.
-    fn unknown(&mut self, at: At, cwd: &Path, look: &dyn Look) {
-        let text = self.text(&at).to_vec();
-        let known = self
-            .rule
-            .unknown
-            .iter()
-            .any(|begin| text.starts_with(begin.as_bytes()));
-        let value = text
-            .iter()
-            .position(|byte| *byte == b'=')
-            .map(|equals| &text[equals + 1..]);
-        let may_be_path = match value {
-            Some(value) => {
-                value.contains(&b'/')
-                    || !value.is_empty() && kind(value, cwd, look) != FileKind::Missing
-            }
-            None => text.contains(&b'/'),
-        };
-        if !known || may_be_path {
-            self.stays_local("unknown flag", &text);
-        }
-    }
-
-    /// After the last word: the mode, and the outputs that no word names.
-    fn conclude(&mut self) {
-        let rule = self.rule;
-        let mode = rule.modes.get(self.mode);
-        if let Some(why) = mode.and_then(|mode| mode.local.as_deref()) {
-            self.stays_local(why, b"");
-        }
-        // Where there are no languages, any input will do (`-file:a.smt2`).
-        let any = self.marks.iter().any(|mark| mark.role == Role::Input);
-        let has_source = !self.sources.is_empty() || any && rule.languages.is_empty();
-        if rule.operands.required && !has_source {
-            self.stays_local("no source file", b"");
-        }
-        let by_depfile = mode.is_some_and(|mode| mode.depfile_is_output) && self.has_depfile;
-        if self.output.is_none() && !by_depfile {
-            if let Some(why) = mode.and_then(|mode| mode.local_without_output.as_deref()) {
-                self.stays_local(why, b"");
-            }
-            if let Some(reason) = self.local_without_output.take() {
-                self.local.get_or_insert(reason);
-            }
-        }
-        let template = mode.and_then(|mode| mode.output.as_deref());
-        if self.output.is_some() && self.sources.len() > 1 && !rule.languages.is_empty() {
-            self.stays_local("one output for several sources", b"");
-        }
-        if let Some(why) = mode.and_then(|mode| mode.overlay_only.as_deref()) {
-            self.overlay_only.get_or_insert_with(|| why.into());
-        }
-        let writes = mode
-            .into_iter()
-            .flat_map(|mode| mode.writes.iter().map(|name| &**name));
-        let writes: Vec<&str> = writes.chain(self.writes.iter().copied()).collect();
-        for source in std::mem::take(&mut self.sources) {
-            if self.output.is_none()
-                && let Some(template) = template
-            {
-                self.overlay_only
-                    .get_or_insert_with(|| "names its output itself".into());
-                self.unnamed(template, &source, Role::Output);
-            }
-            self.beside(&source, &writes);
-        }
-    }
-
-    /// What is written besides the output of one source.
-    fn beside(&mut self, source: &Source, writes: &[&str]) {
-        let language = source.language.map(|at| &self.rule.languages[at]);
-        if let Some(flag) = self.depfile
-            && let Some(template) = &flag.depfile
-            && language.is_none_or(|language| language.depfile)
-        {
-            if !self.has_depfile {
-                self.unnamed(template, source, Role::Depfile);
-            }
-            if let (false, Some(output)) = (self.has_dep_target, &self.output) {
-                let template = |one: &super::rule::Text| put(one, b"{output}", output);
-                self.dep_target = self.rule.rewrite.dep_target.iter().map(template).collect();
-            }
-        }
-        for name in writes {
-            let not = language.is_some_and(|l| l.not_written.iter().any(|not| not == name));
-            if !not {
-                self.unnamed(name, source, Role::SideOutput);
-            }
-        }
-    }
-
-    fn unnamed(&mut self, template: &str, source: &Source, role: Role) {
-        let name = super::set::basename(&source.name);
-        let stem = without_extension(name);
-        let base = self.output.as_deref().map_or(stem, without_extension);
-        let text = put(template, b"{base}", base);
-        let text = put_bytes(&text, b"{stem}", stem);
-        let text = put_bytes(&text, b"{source}", name);
-        if !self.unnamed.iter().any(|(known, _)| *known == text) {
-            self.unnamed.push((text, role));
-        }
-    }
-
-    /// Only regular files and links can be written by a pod and put in place here.
-    fn look_at_outputs(&mut self, cwd: &Path, look: &dyn Look) {
-        let named = self
-            .marks
-            .iter()
-            .filter(|mark| mark.role.is_written() && !mark.guess);
-        let named = named.map(|mark| {
-            let text = &self.words.words[mark.word][mark.bytes.clone()];
-            ([text, mark.suffix.as_bytes()].concat(), mark.role)
-        });
-        let all: Vec<_> = named.chain(self.unnamed.iter().cloned()).collect();
-        for (path, role) in all {
-            match kind(&path, cwd, look) {
-                FileKind::Missing | FileKind::Regular => {}
-                FileKind::Directory if role == Role::OutputDir => {}
-                // Nobody wants it back, so the pod's own will do.
-                FileKind::DevNull if role != Role::Output && path == b"/dev/null" => {}
-                FileKind::DevNull => self.stays_local("writes to /dev/null", &path),
-                _ => self.stays_local("an output is not a regular file", &path),
-            }
-        }
+/// Whether the tool looks for a file of this name in places of its own.
+fn is_found_by_tool(flag: &Flag, text: &[u8], cwd: &Path, look: &dyn Look) -> bool {
+    let is_bare = !text.is_empty() && !text.contains(&b'/');
+    match (flag.bare_name, flag.installed) {
+        (true, _) => is_bare && kind(text, cwd, look) == FileKind::Missing,
+        (false, installed) => is_bare && installed,
     }
 }
 
@@ -474,7 +282,7 @@ pub(super) fn join(cwd: &Path, path: &[u8]) -> PathBuf {
     cwd.join(OsStr::from_bytes(path))
 }
 
-fn kind(path: &[u8], cwd: &Path, look: &dyn Look) -> FileKind {
+pub(super) fn kind(path: &[u8], cwd: &Path, look: &dyn Look) -> FileKind {
     look.kind(&join(cwd, path))
 }
 
@@ -486,28 +294,5 @@ fn role(value: Value) -> Role {
         Value::Depfile => Role::Depfile,
         Value::OutputDir => Role::OutputDir,
         _ => Role::Input,
-    }
-}
-
-/// The path without the extension of its last component.
-fn without_extension(path: &[u8]) -> &[u8] {
-    let name = path
-        .iter()
-        .rposition(|byte| *byte == b'/')
-        .map_or(0, |slash| slash + 1);
-    match path[name..].iter().rposition(|byte| *byte == b'.') {
-        Some(dot) => &path[..name + dot],
-        None => path,
-    }
-}
-
-fn put(template: &str, name: &[u8], value: &[u8]) -> Vec<u8> {
-    put_bytes(template.as_bytes(), name, value)
-}
-
-fn put_bytes(template: &[u8], name: &[u8], value: &[u8]) -> Vec<u8> {
-    match template.windows(name.len()).position(|part| part == name) {
-        Some(at) => [&template[..at], value, &template[at + name.len()..]].concat(),
-        None => template.to_vec(),
     }
 }

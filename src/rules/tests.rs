@@ -217,6 +217,38 @@ fn command_lines_become_what_the_tables_say() {
     assert!(count >= 300, "only {count} command lines");
 }
 
+#[test]
+fn a_system_file_that_the_identity_covers_passes() {
+    let text = "programs = ['t'] | operands.value = 'input' | probe.files = ['/usr/share/t']";
+    let text = text.replace(" | ", "\n");
+    let rule = super::compile::compile("t", "t.toml", &text, RuleSet::sources());
+    let rules = RuleSet::with_user(vec![rule.unwrap().unwrap()]);
+    let decide = |file: &str| {
+        let argv = ["t", file].map(OsString::from);
+        let command = Command {
+            argv: &argv,
+            cwd: Path::new("/w/p"),
+            env: &[],
+        };
+        classify(&rules, &command, &roots(), &Disk::default())
+    };
+    for covered in ["/usr/share/t", "/usr/share/t/x", "../../usr/share/t/./x"] {
+        assert!(
+            matches!(decide(covered), Decision::Remote(_)),
+            "{covered} stays local"
+        );
+    }
+    for other in ["/usr/share/tt", "/usr/share/t/../x", "/usr/share"] {
+        let Decision::Local(reason) = decide(other) else {
+            panic!("{other} travels");
+        };
+        assert_eq!(
+            reason.to_string(),
+            format!("names a system file (`{other}`)")
+        );
+    }
+}
+
 /// Words that mean something, so that random mixes get past the first.
 const REAL: &[&str] = &[
     "-c",

@@ -7,3 +7,6 @@ pub mod frame;
 pub mod messages;
 pub mod socket;
 pub mod stream;
+
+#[cfg(test)]
+mod tests;

@@ -159,7 +159,7 @@ impl Walk<'_> {
                 if !merged {
                     self.removed_below(&dir, below)?;
                 }
-                if merged && under.st_mode & 0o777 != mode || !merged {
+                if !merged || under.st_mode & 0o777 != mode {
                     self.push(below, Written::Directory { mode });
                 }
             }

@@ -11,10 +11,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use thiserror::Error;
 
-/// Where the rewrite view's response files are written, when a command line is too long without.
+/// Where a response file is written when a command line is too long without.
 const RESPONSE_FILE: &str = "/tmp/.cpods-arguments";
-/// Arguments longer than this in all go into a response file; below the least that exec(2) takes
-/// with a small stack limit.
+/// Arguments longer than this in all go into a response file; exec(2) takes at least as much.
 const ARGUMENTS_BYTES: usize = 96 << 10;
 
 /// Where the roots are in a view.
@@ -24,7 +23,7 @@ pub struct Layout<'a> {
     pub view: ViewKind,
     /// The roots, as on the hub.
     pub roots: &'a Roots,
-    /// In the rewrite view: the directory in which root `N`'s files are shown as `N`...
+    /// The rewrite view's directories; not looked at for the overlay.
     pub mounts: &'a Mounts,
 }
 
@@ -74,7 +73,7 @@ pub struct Rendered {
 /// A job that this view cannot run.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum RenderError {
-    /// A root that this hub has not configured.
+    /// A root that was not configured.
     #[error("the job names root {0}, which this pod was not told of")]
     Root(u16),
     /// The tool would write into the working directory, which is read-only.
@@ -248,11 +247,8 @@ impl Renderer<'_> {
             self.done.map_back.push((out.0.clone(), text.0.clone()));
             return Ok(out);
         }
-        Ok(if self.holds_in_mount(at, text) {
-            text.clone()
-        } else {
-            absolute
-        })
+        let holds = self.holds_in_mount(at, text);
+        Ok(if holds { text.clone() } else { absolute })
     }
 
     /// Whether a relative path leads to the same file from the root's mount as from the root:
@@ -281,9 +277,8 @@ impl Renderer<'_> {
             let path = self.layout.roots.absolute(at).ok_or(unknown)?;
             path.as_path().into()
         } else {
-            let mounts = &self.layout.mounts.files;
-            let mount = mounts.get(usize::from(at.root.0)).ok_or(unknown)?;
-            join(mount, &at.below)
+            let mount = self.layout.mounts.files.get(usize::from(at.root.0));
+            join(mount.ok_or(unknown)?, &at.below)
         };
         self.roots.insert(at.root.0);
         Ok(path)
@@ -349,10 +344,10 @@ fn join(dir: &Bytes, below: &Bytes) -> Bytes {
 }
 
 fn parent(at: &RootPath) -> RootPath {
-    let below = at.below.as_path().parent().unwrap_or(Path::new("")).into();
+    let below = at.below.as_path().parent();
     RootPath {
         root: at.root,
-        below,
+        below: below.map(Bytes::from).unwrap_or_default(),
     }
 }
 

@@ -179,7 +179,7 @@ mod tests {
         let inner = dead.join("work");
         fs::create_dir_all(&inner).unwrap();
         fs::write(inner.join("file"), "x").unwrap();
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o0)).unwrap();
         sweep(cache.path());
         assert!(!dead.exists());
         assert!(held.stage().is_dir());

@@ -89,3 +89,44 @@ fn an_older_stamp_than_an_edit_made_while_the_job_ran() {
     assert!(modified("slow.o") <= modified("slow.h"));
     assert!(modified("slow.o") + std::time::Duration::from_millis(20) >= early);
 }
+
+/// Hazard: what lies outside the roots is not shown to pods, and leaves no trace in a depfile.
+#[test]
+fn a_header_outside_the_roots_is_found_after_all() {
+    let farm = Farm::new();
+    std::fs::write(farm.dir.path().join("outside.h"), "#define N 7\n").unwrap();
+    farm.write("a.c", "#include \"../outside.h\"\nint n = N;\n");
+    std::os::unix::fs::symlink(farm.dir.path().join("outside.h"), farm.root.join("link.h"))
+        .unwrap();
+    farm.write("b.c", "#include \"link.h\"\nint n = N;\n");
+    for name in ["a", "b"] {
+        let (source, object) = (format!("{name}.c"), format!("{name}.o"));
+        let args = ["gcc", "-c", &source, "-o", &object];
+        let output = farm
+            .command(crate::support::bin("cpods-cc"))
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        assert!(output.stderr.is_empty(), "{}", text(&output));
+        let object = farm.read(&object);
+        farm.bare(&args);
+        assert!(object == farm.read(&format!("{name}.o")));
+    }
+    let local = &farm.status().unwrap()["local"][0];
+    assert_eq!(local["why"], "a file was not found on the pod");
+    assert_eq!(local["jobs"], 2);
+}
+
+#[test]
+fn a_header_that_is_nowhere_is_missed_in_the_tools_own_words() {
+    let farm = Farm::new();
+    farm.write("a.c", "#include \"nowhere.h\"\n");
+    let args = ["gcc", "-c", "a.c", "-o", "a.o"];
+    let output = farm
+        .command(crate::support::bin("cpods-cc"))
+        .args(args)
+        .output()
+        .unwrap();
+    assert_eq!(text(&output), text(&farm.bare(&args)));
+}

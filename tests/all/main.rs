@@ -5,6 +5,7 @@ mod project;
 mod support;
 mod tool;
 
+mod broken_peers;
 mod depfiles;
 mod fallback;
 mod faults;

@@ -1,6 +1,6 @@
 //! What a job costs on a pod beyond its tool: `true` in each view, one after another.
 //!
-//! `cargo bench --bench view [-- COUNT]`. Wall time is from the hub's start message to the pod's
+//! `cargo bench --bench view [-- COUNT [WORD...]]`, of the ways whose options have all the words. Wall time is from the hub's start message to the pod's
 //! last one; CPU time is of the worker and all below it, from the whole run's total. The line
 //! `bare` is the same number of plain fork + exec of the same program here.
 
@@ -38,7 +38,12 @@ fn main() {
         &["--view", "rewrite", "--scratch", "memory"],
         &["--unsandboxed"],
     ] {
-        jobs(options, &root, count);
+        let wanted = std::env::args().skip(1).all(|word| {
+            word.parse::<u32>().is_ok() || word.starts_with("--") || options.contains(&&*word)
+        });
+        if wanted {
+            jobs(options, &root, count);
+        }
     }
 }
 

@@ -108,7 +108,7 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             .get(usize::from(*index))
             .ok_or(Errno::INVAL)
             .step(|| format!("root {index}"))?;
-        make_dir(&format!("{up}/{index}"), 0o755)?;
+        make_dir(format!("{up}/{index}"), 0o755)?;
         if setup.view == ViewKind::Overlay {
             mount_overlay(*index, root.path.as_path(), &ready.own)?;
         }
@@ -116,11 +116,8 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
     for dir in &run.out_dirs {
         make_dir(Path::new(&up).join(dir.as_path()), 0o755)?;
     }
-    if setup.sandbox {
-        if setup.view == ViewKind::Rewrite {
-            rustix::mount::mount_bind(up.as_str(), "/cpods/out")
-                .step(|| "bind `/cpods/out`".into())?;
-        }
+    if setup.sandbox && setup.view == ViewKind::Rewrite {
+        rustix::mount::mount_bind(up.as_str(), "/cpods/out").step(|| "bind `/cpods/out`".into())?;
     }
     for (path, content) in &run.files {
         std::fs::write(path.as_path(), &content.0)

@@ -149,7 +149,10 @@ impl Warden<'_> {
             if ready[0] {
                 match receive(self.socket, RecvFlags::empty())? {
                     Some((message, fds)) => self.obey(message, fds)?,
-                    None => return Ok(self.end()),
+                    None => {
+                        self.end();
+                        return Ok(());
+                    }
                 }
             }
         }

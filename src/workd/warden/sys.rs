@@ -149,17 +149,10 @@ pub(crate) fn loopback_up() -> Result<(), Errno> {
         *place = byte.cast_signed() as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    let number = libc::SIOCSIFFLAGS as libc::Ioctl;
     // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which `request` is.
-    check(
-        unsafe {
-            libc::ioctl(
-                socket.as_raw_fd(),
-                libc::SIOCSIFFLAGS as libc::Ioctl,
-                &raw const request,
-            )
-        }
-        .into(),
-    )?;
+    let set = unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw const request) };
+    check(set.into())?;
     Ok(())
 }
 
@@ -170,19 +163,10 @@ const LAST_CAPABILITY: u32 = 63;
 /// it keeps its own. To be called once, in the warden, and inherited.
 pub(crate) fn forbid_capabilities_on_exec() -> Result<(), Errno> {
     for capability in 0..=LAST_CAPABILITY {
+        let number = libc::c_ulong::from(capability);
         // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
-        let dropped = check(
-            unsafe {
-                libc::prctl(
-                    libc::PR_CAPBSET_DROP,
-                    libc::c_ulong::from(capability),
-                    0,
-                    0,
-                    0,
-                )
-            }
-            .into(),
-        );
+        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
+        let dropped = check(dropped.into());
         match dropped {
             Err(Errno::INVAL) if capability > 0 => break,
             other => other?,
