@@ -170,7 +170,7 @@ fn depfiles_equal_the_local_ones_as_text() {
     }
 }
 
-/// A depfile's rules, each on one line.
-fn unwrapped(depfile: &str) -> String {
-    depfile.replace(" \\\n ", " ")
+/// A depfile's words, however its lines are wrapped.
+fn unwrapped(depfile: &str) -> Vec<&str> {
+    depfile.split_whitespace().filter(|word| *word != "\\").collect()
 }
