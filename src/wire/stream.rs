@@ -90,9 +90,12 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
 
     /// Fills `bytes`, or finds the stream at its end before the first of them.
     async fn whole(&mut self, bytes: &mut [u8]) -> Result<(), WireError> {
-        match self.0.read(&mut bytes[..1]).await? {
-            0 => Err(WireError::Closed),
-            _ => self
+        match self.0.read(&mut bytes[..1]).await {
+            Ok(0) => Err(WireError::Closed),
+            // A unix socket whose other end was closed with something of ours unread.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(WireError::Closed),
+            Err(error) => Err(error.into()),
+            Ok(_) => self
                 .0
                 .read_exact(&mut bytes[1..])
                 .await
@@ -105,7 +108,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
 /// An end in the middle of something is a broken protocol, not a broken connection.
 fn cut_short(error: io::Error) -> WireError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => WireError::Truncated,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => WireError::Truncated,
         _ => error.into(),
     }
 }
