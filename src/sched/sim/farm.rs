@@ -377,9 +377,8 @@ impl Farm {
         if self.scenario.crash_us > 0 {
             let after_us = self.random.about(self.scenario.crash_us);
             self.plan(after_us, Happening::Crash { host });
-            let after_us = self
-                .random
-                .about(self.scenario.crash_us * CRASHES_PER_CHANGE);
+            let mean_us = self.scenario.crash_us * CRASHES_PER_CHANGE;
+            let after_us = self.random.about(mean_us);
             self.plan(after_us, Happening::Change { host });
         }
         self.hear(Event::PodJoined {
