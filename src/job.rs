@@ -107,7 +107,8 @@ pub struct Output {
 pub struct Need {
     /// The rule's name, as in `ninja-rules/<tool>.toml`.
     pub tool: String,
-    /// The program's name without directories, as it was called (`gcc-12`).
+    /// The program's name without directories, as it was called (`gcc-12`); of an executable inside
+    /// a root, the machine it is for.
     pub program: String,
     /// The identity of the hub's own tool; none where the hub lacks it, then the name decides.
     pub identity: Option<Digest>,

@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | [`paths`], [`job`] | roots, paths below them, jobs as data | none |
 //! | [`rules`] | rule files; what a command line means | none |
+//! | [`rulefiles`] | a user's own rule files | reads and caches them |
 //! | [`sched`] | the scheduler's core: which job goes to which pod | none |
 //! | [`wire`] | frames, messages, adapters | of the adapters' streams |
 //! | [`probe`] | finds tools and what identifies them | runs tools |
@@ -23,6 +24,7 @@ pub mod job;
 pub mod monitor;
 pub mod paths;
 pub mod probe;
+pub mod rulefiles;
 pub mod rules;
 pub mod sched;
 pub mod schedd;

@@ -1,3 +1,7 @@
-//! See the library.
+//! The wrapper. See the library's `cc`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cpods::cc::main()
+}

@@ -1,3 +1,7 @@
-//! See the library.
+//! The scheduler daemon. See the library's `schedd`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cpods::schedd::main()
+}

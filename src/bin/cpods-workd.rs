@@ -1,3 +1,7 @@
-//! See the library.
+//! The worker daemon. See the library's `workd`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cpods::workd::main()
+}

@@ -1,1 +1,37 @@
-//! See lib.rs.
+//! Rule files, and what a command line means by them.
+//!
+//! `ninja-rules/README.md` says what a rule file may hold. The build script compiles the files
+//! ([`compile`]) into tables; [`parse`] and [`resolve`] turn a command line into a job or a reason
+//! to run it locally. Reads no file and no clock: what stands on the disk is asked of a [`Look`].
+
+mod ask;
+mod classify;
+pub mod compile;
+mod explain;
+mod file;
+mod flags;
+mod glob;
+mod lay;
+mod resolve;
+mod rule;
+mod scan;
+mod set;
+mod words;
+mod written;
+
+pub use ask::{Command, Decision, FileKind, Look, Reason};
+pub use classify::{Parsed, classify, parse};
+pub use explain::{Argument, Explanation, Written, explain};
+pub use resolve::resolve;
+pub use rule::{
+    Attach, Flag, Language, List, Mode, NameMap, Operands, Probe, Rewrite, Rule, Search, Table,
+    Text, Value, Variable,
+};
+pub use set::{RuleSet, machine_identity};
+
+#[cfg(test)]
+mod compile_tests;
+#[cfg(test)]
+mod manual_tests;
+#[cfg(test)]
+mod tests;

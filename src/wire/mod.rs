@@ -1,8 +1,9 @@
 //! What travels between the programs: frames, their codec, the messages, and two adapters, one
-//! blocking (for the wrapper) and one for tokio (for the daemons).
+//! blocking (for the wrapper) and one for tokio (for the daemons), and the daemons' sockets.
 
 pub mod blocking;
 pub mod codec;
 pub mod frame;
 pub mod messages;
+pub mod socket;
 pub mod stream;

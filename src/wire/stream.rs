@@ -16,6 +16,9 @@ pub enum WireError {
     /// The connection broke.
     #[error("connection lost")]
     Io(#[from] io::Error),
+    /// The peer closed in the middle of a hello or a frame.
+    #[error("the peer closed the connection in the middle of a frame")]
+    Truncated,
     /// The peer closed in an orderly way, between two frames.
     #[error("the peer closed the connection")]
     Closed,
@@ -62,7 +65,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     /// See [`WireError`].
     pub async fn hello(&mut self, expected: Peer) -> Result<(), WireError> {
         let mut bytes = [0; HELLO_BYTES];
-        self.0.read_exact(&mut bytes).await?;
+        self.whole(&mut bytes).await?;
         match Hello::from_bytes(bytes)?.peer {
             peer if peer == expected => Ok(()),
             peer => Err(WireError::Peer(peer)),
@@ -75,17 +78,35 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     /// See [`WireError`]; [`WireError::Closed`] at an orderly end.
     pub async fn frame(&mut self) -> Result<Frame, WireError> {
         let mut head = [0; HEAD_BYTES];
-        match self.0.read(&mut head[..1]).await? {
-            0 => return Err(WireError::Closed),
-            _ => self.0.read_exact(&mut head[1..]).await?,
-        };
+        self.whole(&mut head).await?;
         let (kind, length) = frame::parse_head(head)?;
         let mut payload = vec![0; length];
-        self.0.read_exact(&mut payload).await?;
+        self.0.read_exact(&mut payload).await.map_err(cut_short)?;
         Ok(match kind {
             Kind::Message => Frame::Message(payload),
             Kind::Data => Frame::Data(payload),
         })
+    }
+
+    /// Fills `bytes`, or finds the stream at its end before the first of them.
+    async fn whole(&mut self, bytes: &mut [u8]) -> Result<(), WireError> {
+        match self.0.read(&mut bytes[..1]).await? {
+            0 => Err(WireError::Closed),
+            _ => self
+                .0
+                .read_exact(&mut bytes[1..])
+                .await
+                .map(drop)
+                .map_err(cut_short),
+        }
+    }
+}
+
+/// An end in the middle of something is a broken protocol, not a broken connection.
+fn cut_short(error: io::Error) -> WireError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => WireError::Truncated,
+        _ => error.into(),
     }
 }
 

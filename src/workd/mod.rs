@@ -1,1 +1,37 @@
-//! See lib.rs.
+//! The worker daemon: shows a hub's files to its jobs, runs them in a sandbox, and sends back what
+//! they wrote.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`worker`] | configuration, the offer, what sessions share |
+//! | [`session`] | one hub's connection |
+//! | `view` | chooses and proves a session's view |
+//! | `run` | one job from start to answer |
+//! | [`render`] | a job's pieces to words (pure) |
+//! | [`mapback`] | a view's paths back to the hub's, in streams (pure) |
+//! | [`capture`] | what a job wrote |
+//! | `health` | tells a pod's fault from a tool's |
+//! | `scratch` | directories on disk and their removal |
+//! | [`warden`] | sandboxes |
+//! | `stdio` | standard input and output as asynchronous streams |
+//! | `tools` | which tools the pod has, and when to look again |
+//! | [`daemon`] | command line, sockets, signals |
+
+pub mod capture;
+pub mod daemon;
+mod health;
+pub mod mapback;
+pub mod render;
+mod run;
+mod scratch;
+pub mod session;
+mod stdio;
+mod tools;
+mod view;
+pub mod warden;
+pub mod worker;
+
+pub use daemon::{command, main};
+pub use session::serve;
+pub use warden::take_over;
+pub use worker::{Config, Worker};

@@ -1,1 +1,20 @@
-//! One integration target.
+//! The integration tests: one program, since each would link the whole library again.
+
+mod pod;
+mod project;
+mod support;
+mod tool;
+
+mod depfiles;
+mod fallback;
+mod faults;
+mod house;
+mod launcher;
+mod ninja;
+mod ninja_ends;
+mod outputs;
+mod probes;
+mod rules_real;
+mod run;
+mod sandbox;
+mod wrapper;

@@ -1,0 +1,113 @@
+# Helpers for the scripts beside this file; to be sourced.
+# Set-up is done where something is missing, and says nothing where nothing is.
+# shellcheck shell=bash
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$top/target}
+dist=$target/dist
+if [ -d "${CARGO_HOME:-${HOME:-/}/.cargo}/bin" ]; then
+  PATH="$PATH:${CARGO_HOME:-${HOME:-/}/.cargo}/bin"
+fi
+
+say() { printf '== %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# quietly CMD...: its output is shown only if it fails
+quietly() {
+  local log; log=$(mktemp)
+  if "$@" >"$log" 2>&1 </dev/null; then rm -f "$log"; return 0; fi
+  tail -n 40 "$log" >&2; rm -f "$log"
+  return 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif has sudo; then sudo "$@"
+  else die "needs root or sudo for: $*"; fi
+}
+
+install_packages() {
+  has apt-get || die "please install: $*"
+  say "installing $*"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
+  quietly as_root "${apt[@]}" install --no-install-recommends "$@" && return
+  quietly as_root "${apt[@]}" update || die "apt-get update failed"
+  quietly as_root "${apt[@]}" install --no-install-recommends "$@" || die "cannot install $*"
+}
+
+# need COMMAND:PACKAGE...: installs the Debian packages of the commands that are missing
+need() {
+  local pair missing=()
+  for pair; do has "${pair%%:*}" || missing+=("${pair#*:}"); done
+  [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+}
+
+# at_least VERSION WANTED
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
+
+# candidate PACKAGE: the version that apt would install; empty if there is none
+candidate() {
+  apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p'
+}
+
+cargo_version() { (cd "$top" && cargo --version 2>/dev/null) | cut -d ' ' -f 2; }
+
+# need_rust: a toolchain that can build this package, with rustfmt and clippy
+need_rust() {
+  local wanted package version
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$top/Cargo.toml")
+  need gcc:gcc
+  dpkg-query -s libc6-dev >/dev/null 2>&1 || ! has dpkg-query || install_packages libc6-dev
+  version=$(cargo_version)
+  if [ -z "$version" ] || ! at_least "$version" "$wanted"; then
+    install_rust "$wanted"
+    version=$(cargo_version)
+    [ -n "$version" ] && at_least "$version" "$wanted" \
+      || die "needs Rust $wanted or newer, has ${version:-none}: please install it with rustup"
+  fi
+}
+
+install_rust() {
+  local package
+  if ! has rustup && has apt-cache; then
+    [ -n "$(candidate cargo)" ] || quietly as_root apt-get -q update
+    # Debian carries a newer Rust beside its own for programs that need it.
+    for package in cargo cargo-web; do
+      at_least "$(candidate $package)" "$1" || continue
+      if [ $package = cargo ]; then install_packages cargo rustfmt rust-clippy
+      else install_packages cargo-web rustfmt-web rust-web-clippy; fi
+      return
+    done
+    [ -z "$(candidate rustup)" ] || install_packages rustup
+  fi
+  if has rustup; then
+    say "installing the stable Rust toolchain"
+    quietly rustup toolchain install stable --profile minimal -c rustfmt -c clippy \
+      || die "rustup cannot install the stable toolchain"
+    export RUSTUP_TOOLCHAIN=stable
+  fi
+}
+
+# musl_target: prints the target for static programs; nothing if this toolchain has none
+musl_target() {
+  local triple sysroot; triple=$(uname -m)-unknown-linux-musl
+  sysroot=$(cd "$top" && rustc --print sysroot)
+  if [ ! -d "$sysroot/lib/rustlib/$triple" ]; then
+    has rustup && (cd "$top" && quietly rustup target add "$triple" 2>/dev/null) || return 0
+  fi
+  echo "$triple"
+}
+
+# need_ninja_1_13: sets ninja_1_13 to a ninja of that version
+need_ninja_1_13() {
+  local venv=$target/venv
+  if ! "$venv/bin/ninja" --version 2>/dev/null | grep -q '^1\.13\.'; then
+    need python3:python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
+    say "fetching ninja 1.13"
+    quietly python3 -m venv "$venv" || die "cannot make a Python environment"
+    quietly "$venv/bin/pip" install -q 'ninja==1.13.*' || die "cannot install ninja 1.13"
+  fi
+  ninja_1_13=$venv/bin/ninja
+}

@@ -1,0 +1,310 @@
+//! Puts what a job wrote where the tool would have put it.
+//!
+//! A file's content goes into an unnamed temporary beside its final place, its digest is checked,
+//! and only then is it named and renamed over what was there: no reader sees half a file, and
+//! nothing is left behind by a wrapper that dies. The files carry the time at which the job's
+//! state was fixed (a source edited while the job ran is newer), the primary output comes last.
+
+use crate::job::{Digest, Role, Written};
+use crate::wire::messages::Stamp;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// A failed commit, naming the file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} `{path}`", path = path.display())]
+pub struct CommitError {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Everything that a job wrote, on its way to its place.
+#[derive(Debug, Default)]
+pub struct Commit {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    index: u32,
+    path: PathBuf,
+    /// The role that the command line gave it; none for what came unannounced.
+    role: Option<Role>,
+    what: Written,
+    content: Option<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    file: File,
+    /// Where it is already named: on file systems without unnamed temporaries.
+    named: Option<PathBuf>,
+    hasher: blake3::Hasher,
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CommitError {
+    move |source| CommitError {
+        what,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+impl Commit {
+    /// Begins an output. Directories are made at once, since files go into them.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or there is no room for a temporary in it.
+    pub fn begin(
+        &mut self,
+        index: u32,
+        path: PathBuf,
+        role: Option<Role>,
+        what: Written,
+    ) -> Result<(), CommitError> {
+        let content = match &what {
+            Written::File { .. } => Some(Content::beside(&path)?),
+            Written::Directory { mode } => {
+                make_directory(&path, *mode).map_err(failed("make directory", &path))?;
+                None
+            }
+            Written::Symlink { .. } | Written::Removed => None,
+        };
+        self.entries.push(Entry {
+            index,
+            path,
+            role,
+            what,
+            content,
+        });
+        Ok(())
+    }
+
+    /// Adds to a file's content. Ignores what belongs to no file that was begun.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&mut self, index: u32, bytes: &[u8]) -> Result<(), CommitError> {
+        let Some(entry) = self
+            .entries
+            .iter_mut()
+            .rev()
+            .find(|entry| entry.index == index)
+        else {
+            return Ok(());
+        };
+        let Some(content) = &mut entry.content else {
+            return Ok(());
+        };
+        content.hasher.update(bytes);
+        content
+            .file
+            .write_all(bytes)
+            .map_err(failed("write", &entry.path))
+    }
+
+    /// Checks every digest, then puts everything in place, primary outputs last.
+    ///
+    /// # Errors
+    /// A digest that differs from what the pod said, before anything is put in place; or the
+    /// disk's.
+    pub fn finish(mut self, stamp: Stamp, digests: &[(u32, Digest)]) -> Result<(), CommitError> {
+        for entry in &self.entries {
+            entry.check(digests)?;
+        }
+        self.entries.sort_by_key(Entry::turn);
+        self.entries
+            .iter_mut()
+            .try_for_each(|entry| entry.put(stamp))
+    }
+}
+
+impl Entry {
+    /// What goes first: removals, then by role, the primary output last. Stable within a turn.
+    fn turn(&self) -> u8 {
+        match (&self.what, self.role) {
+            (Written::Removed, _) => 0,
+            (_, Some(Role::Output)) => 3,
+            (_, Some(Role::Depfile)) => 2,
+            _ => 1,
+        }
+    }
+
+    fn check(&self, digests: &[(u32, Digest)]) -> Result<(), CommitError> {
+        let Some(content) = &self.content else {
+            return Ok(());
+        };
+        let ours = Digest(*content.hasher.finalize().as_bytes());
+        if digests.contains(&(self.index, ours)) {
+            return Ok(());
+        }
+        let why = "its content is not what the pod sent";
+        Err(failed("commit", &self.path)(io::Error::new(
+            io::ErrorKind::InvalidData,
+            why,
+        )))
+    }
+
+    fn put(&mut self, stamp: Stamp) -> Result<(), CommitError> {
+        match (&self.what, self.content.take()) {
+            (Written::File { mode, .. }, Some(content)) => content
+                .put(&self.path, *mode, stamp)
+                .map_err(failed("commit", &self.path)),
+            (Written::Symlink { target }, _) => {
+                put_symlink(&self.path, target.as_path()).map_err(failed("make link", &self.path))
+            }
+            (Written::Removed, _) => remove(&self.path).map_err(failed("remove", &self.path)),
+            (Written::File { .. } | Written::Directory { .. }, _) => Ok(()),
+        }
+    }
+}
+
+impl Content {
+    fn beside(path: &Path) -> Result<Self, CommitError> {
+        let dir = directory_of(path);
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let hasher = blake3::Hasher::new();
+        match rustix::fs::openat(CWD, dir, flags, Mode::from(0o600)) {
+            Ok(file) => {
+                return Ok(Self {
+                    file: file.into(),
+                    named: None,
+                    hasher,
+                });
+            }
+            Err(
+                rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL,
+            ) => {}
+            Err(error) => return Err(failed("write into", dir)(error.into())),
+        }
+        let named = temporary_of(path);
+        let flags =
+            OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(CWD, &named, flags, Mode::from(0o600))
+            .map_err(|error| failed("write into", dir)(error.into()))?;
+        Ok(Self {
+            file: file.into(),
+            named: Some(named),
+            hasher,
+        })
+    }
+
+    /// Mode and times first, the name last.
+    fn put(mut self, path: &Path, mode: u32, stamp: Stamp) -> io::Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
+        let time = Timespec {
+            tv_sec: stamp.seconds,
+            tv_nsec: stamp.nanoseconds.into(),
+        };
+        rustix::fs::futimens(
+            &self.file,
+            &Timestamps {
+                last_access: time,
+                last_modification: time,
+            },
+        )?;
+        let named = match self.named.take() {
+            Some(named) => named,
+            // The usual first build: nothing is there, one call names the file.
+            None if link(&self.file, path).is_ok() => return Ok(()),
+            None => name_aside(&self.file, path)?,
+        };
+        replace(&named, path).inspect_err(|_| drop(std::fs::remove_file(&named)))
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if let Some(named) = &self.named {
+            // Given up before it was put in place.
+            let _ = std::fs::remove_file(named);
+        }
+    }
+}
+
+/// Gives an unnamed file the temporary name of `path`. One that is already there was left by a
+/// wrapper that was killed between its last two calls: it is swept.
+fn name_aside(file: &File, path: &Path) -> io::Result<PathBuf> {
+    let named = temporary_of(path);
+    match link(file, &named) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&named)?;
+            link(file, &named)?;
+        }
+        other => other?,
+    }
+    Ok(named)
+}
+
+/// Puts the file named `named` in the place of the one at `path`, in one step for every reader.
+///
+/// By exchange where it can be: ext4 takes a rename over a file for an editor's saving and starts
+/// writing the new content to the disk there and then (measured: 0.4 to 3 ms, against 0.06).
+fn replace(named: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    let is_plain = std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir());
+    if is_plain && renameat_with(CWD, named, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+        return std::fs::remove_file(named);
+    }
+    std::fs::rename(named, path)
+}
+
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let own = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    Ok(rustix::fs::linkat(
+        CWD,
+        own,
+        CWD,
+        path,
+        AtFlags::SYMLINK_FOLLOW,
+    )?)
+}
+
+/// `.cpods-<16 hex digits>.tmp` beside `path`: the same for the same output, so that the next
+/// commit of that output sweeps what a killed wrapper left.
+pub fn temporary_of(path: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let name = path.file_name().unwrap_or_default();
+    let digest = Digest::of(name.as_bytes()).to_string();
+    path.with_file_name(format!(".cpods-{}.tmp", &digest[..16]))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode & 0o7777))?)
+}
+
+fn put_symlink(path: &Path, target: &Path) -> io::Result<()> {
+    let named = temporary_of(path);
+    remove(&named)?;
+    std::os::unix::fs::symlink(target, &named)?;
+    std::fs::rename(&named, path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+#[cfg(test)]
+mod tests;

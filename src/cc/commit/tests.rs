@@ -1,0 +1,136 @@
+//! Commits on a real disk.
+
+use super::*;
+use std::os::unix::fs::MetadataExt;
+
+const STAMP: Stamp = Stamp {
+    seconds: 1_700_000_000,
+    nanoseconds: 5,
+};
+
+fn file(mode: u32) -> Written {
+    Written::File {
+        mode,
+        size_bytes: 0,
+    }
+}
+
+fn commit_one(path: &Path, content: &[u8], digest: Digest) -> Result<(), CommitError> {
+    let mut commit = Commit::default();
+    commit.begin(0, path.into(), Some(Role::Output), file(0o640))?;
+    commit.write(0, content)?;
+    commit.finish(STAMP, &[(0, digest)])
+}
+
+#[test]
+fn a_file_carries_mode_and_stamp_and_leaves_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    for content in [&b"first"[..], b"second"] {
+        commit_one(&path, content, Digest::of(content)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+    let found = std::fs::metadata(&path).unwrap();
+    assert_eq!(
+        (found.mode() & 0o7777, found.mtime(), found.mtime_nsec()),
+        (0o640, 1_700_000_000, 5)
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_wrong_digest_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    std::fs::write(&path, "old").unwrap();
+    let error = commit_one(&path, b"new", Digest::of(b"other")).unwrap_err();
+    assert!(error.to_string().contains("a.o"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_killed_wrapper_left_is_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    std::fs::write(&path, "old").unwrap();
+    std::fs::write(temporary_of(&path), "left behind").unwrap();
+    commit_one(&path, b"new", Digest::of(b"new")).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_primary_output_comes_last() {
+    let roles = [
+        Some(Role::Output),
+        None,
+        Some(Role::Depfile),
+        Some(Role::SideOutput),
+    ];
+    let mut turns: Vec<_> = roles
+        .into_iter()
+        .map(|role| Entry {
+            index: 0,
+            path: "x".into(),
+            role,
+            what: file(0),
+            content: None,
+        })
+        .collect();
+    turns.push(Entry {
+        index: 0,
+        path: "x".into(),
+        role: None,
+        what: Written::Removed,
+        content: None,
+    });
+    turns.sort_by_key(Entry::turn);
+    let order: Vec<_> = turns.iter().map(|entry| entry.role).collect();
+    assert_eq!(
+        order,
+        [
+            None,
+            None,
+            Some(Role::SideOutput),
+            Some(Role::Depfile),
+            Some(Role::Output)
+        ]
+    );
+}
+
+#[test]
+fn links_directories_and_removals() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("gone"), "").unwrap();
+    let mut commit = Commit::default();
+    commit
+        .begin(0, at("new"), None, Written::Directory { mode: 0o750 })
+        .unwrap();
+    commit.begin(1, at("new/f"), None, file(0o600)).unwrap();
+    commit
+        .begin(
+            2,
+            at("link"),
+            None,
+            Written::Symlink {
+                target: "new/f".into(),
+            },
+        )
+        .unwrap();
+    commit.begin(3, at("gone"), None, Written::Removed).unwrap();
+    commit.write(1, b"content").unwrap();
+    commit
+        .finish(STAMP, &[(1, Digest::of(b"content"))])
+        .unwrap();
+    assert_eq!(std::fs::read(at("link")).unwrap(), b"content");
+    assert_eq!(std::fs::metadata(at("new")).unwrap().mode() & 0o777, 0o750);
+    assert!(!at("gone").exists());
+}
+
+#[test]
+fn an_unwritable_place_is_named() {
+    let error = commit_one(Path::new("/proc/self/x.o"), b"", Digest::of(b"")).unwrap_err();
+    assert!(error.to_string().contains("/proc/self"), "{error}");
+}

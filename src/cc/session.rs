@@ -1,0 +1,219 @@
+//! One job's talk with the hub: submit, relay what the tool says, collect what it wrote, commit.
+
+use super::commit::{Commit, CommitError};
+use super::hub::Hub;
+use super::output::Spool;
+use crate::job::{Ending, Role, Wrote};
+use crate::paths::{RootPath, Roots};
+use crate::wire::blocking::Frame;
+use crate::wire::frame::{OUTPUTS, STDERR};
+use crate::wire::messages::{Finished, FromClient, Stamp, Submit, ToClient};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// How a try ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The tool ran, its output was shown, what it wrote is in place.
+    Ran(Ending),
+    /// The hub says: run it yourself.
+    Local(String),
+    /// The hub says: it cannot be run anywhere.
+    Refused(String),
+    /// The hub is gone.
+    Lost(io::Error),
+}
+
+/// A result that cannot be put in place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    /// Of a file.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A pod named a place that no job may write.
+    #[error("the pod sent a file outside the roots: `{0}`")]
+    Outside(String),
+    /// Our own stdout or stderr.
+    #[error("cannot pass on the tool's output")]
+    Output(#[source] io::Error),
+}
+
+/// What stays the same over the tries of one job.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    /// Roles that the command line gives to what is written.
+    pub(crate) outputs: &'a [crate::job::Output],
+    pub(crate) spool: Spool,
+}
+
+struct Try {
+    roots: Roots,
+    commit: Commit,
+    stamp: Option<Stamp>,
+}
+
+impl Session<'_> {
+    /// One try with one hub.
+    pub(crate) fn run(&mut self, hub: &mut Hub, submit: &Submit) -> Result<End, SessionError> {
+        if let Err(error) = hub.say(&FromClient::Submit(Box::new(submit.clone()))) {
+            return Ok(End::Lost(error));
+        }
+        self.spool.restart();
+        let mut this = Try {
+            roots: hub.roots.clone(),
+            commit: Commit::default(),
+            stamp: None,
+        };
+        loop {
+            let frame = match hub.connection().frame() {
+                Ok(frame) => frame,
+                Err(error) => return Ok(End::Lost(error)),
+            };
+            match frame {
+                Frame::Data(_, channel, bytes) if channel <= STDERR => {
+                    self.spool
+                        .push(channel, bytes)
+                        .map_err(SessionError::Output)?;
+                }
+                Frame::Data(_, channel, bytes) => this.commit.write(channel - OUTPUTS, bytes)?,
+                Frame::Message(_) => match frame.message() {
+                    Err(error) => return Ok(End::Lost(error)),
+                    Ok(message) => {
+                        if let Some(end) = self.on_message(&mut this, message)? {
+                            return Ok(end);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        this: &mut Try,
+        message: ToClient,
+    ) -> Result<Option<End>, SessionError> {
+        match message {
+            ToClient::Placed { stamp, .. } => {
+                this.commit = Commit::default();
+                this.stamp = Some(stamp);
+                self.spool.restart();
+            }
+            ToClient::Output { index, wrote } => self.begin(this, index, wrote)?,
+            ToClient::Finished(finished) => return self.finish(this, &finished).map(Some),
+            ToClient::RunLocally { why } => return Ok(Some(End::Local(why))),
+            ToClient::Refused { why } => return Ok(Some(End::Refused(why))),
+            ToClient::Welcome { .. } | ToClient::Status(_) => {}
+        }
+        Ok(None)
+    }
+
+    fn begin(&self, this: &mut Try, index: u32, wrote: Wrote) -> Result<(), SessionError> {
+        let path = place(&this.roots, &wrote.at)?;
+        Ok(this
+            .commit
+            .begin(index, path, self.role(&wrote.at), wrote.what)?)
+    }
+
+    fn role(&self, at: &RootPath) -> Option<Role> {
+        self.outputs
+            .iter()
+            .find(|output| output.at == *at)
+            .map(|output| output.role)
+    }
+
+    /// The files first, then what the tool said: who reads of success finds the files.
+    fn finish(&mut self, this: &mut Try, finished: &Finished) -> Result<End, SessionError> {
+        let Some(stamp) = this.stamp else {
+            return Ok(End::Lost(io::Error::other(
+                "the hub sent a result before a place",
+            )));
+        };
+        std::mem::take(&mut this.commit).finish(stamp, &finished.digests)?;
+        self.spool.show().map_err(SessionError::Output)?;
+        Ok(End::Ran(finished.ending))
+    }
+}
+
+/// The path on this machine where a pod's output goes: below a root by name, and also in truth,
+/// whatever symlinks stand on the way.
+fn place(roots: &Roots, at: &RootPath) -> Result<PathBuf, SessionError> {
+    let outside = || SessionError::Outside(at.below.display().into_owned());
+    let below = at.below.as_path();
+    let is_plain = below
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let directory = roots.directory(at.root).ok_or_else(outside)?;
+    if !is_plain || below.as_os_str().is_empty() {
+        return Err(outside());
+    }
+    let path = directory.join(below);
+    let parent = path.parent().unwrap_or(directory);
+    if has_symlink(directory, parent) {
+        let real = parent.canonicalize().map_err(|_| outside())?;
+        roots.locate(Path::new("/"), &real).ok_or_else(outside)?;
+    }
+    Ok(path)
+}
+
+/// Whether the way from `directory` down to `parent` passes a symlink. One call for the usual no.
+fn has_symlink(directory: &Path, parent: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+    let Ok(below) = parent.strip_prefix(directory) else {
+        return true;
+    };
+    if below.as_os_str().is_empty() {
+        return false;
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(root) = open(directory, flags, Mode::empty()) else {
+        return true;
+    };
+    openat2(
+        &root,
+        below,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )
+    .is_err_and(|error| error != rustix::io::Errno::NOENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::RootId;
+
+    fn at(below: &str) -> RootPath {
+        RootPath {
+            root: RootId(0),
+            below: below.into(),
+        }
+    }
+
+    #[test]
+    fn a_pod_cannot_write_outside_the_roots() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap().join("root");
+        std::fs::create_dir_all(root.join("in")).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("out")).unwrap();
+        std::os::unix::fs::symlink("in", root.join("alias")).unwrap();
+        let roots = Roots::new([&root]).unwrap();
+        for good in ["a.o", "in/a.o", "alias/a.o", "out", "new/a.o"] {
+            assert_eq!(place(&roots, &at(good)).unwrap(), root.join(good), "{good}");
+        }
+        for bad in ["../a.o", "/etc/a.o", "out/a.o", "", "in/../../a"] {
+            assert!(place(&roots, &at(bad)).is_err(), "{bad}");
+        }
+        assert!(
+            place(
+                &roots,
+                &RootPath {
+                    root: RootId(7),
+                    below: "a".into()
+                }
+            )
+            .is_err()
+        );
+    }
+}

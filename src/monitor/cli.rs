@@ -1,0 +1,126 @@
+//! The command line of `cpods`.
+
+use super::{explain, man, run, show};
+use crate::schedd::PodConfig;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs build commands on your other machines: distcc for any tool.
+#[derive(Debug, Parser)]
+#[command(name = "cpods", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a build with a hub: the running one, else one of its own with this machine as its pod
+    Run(Run),
+    /// Show the hub, its pods, slots, tools and queue
+    Status {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the number to give to `ninja -j`
+    Slots,
+    /// Show what would be done with a command, and why
+    Explain(Explain),
+    /// Write the man pages of all programs into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+}
+
+/// `cpods run`.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Slots of this machine's own pod [default: its cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) jobs: Option<u32>,
+
+    /// Directory that pods may see; may be given several times [default: the top of the git
+    /// checkout, else the working directory]
+    #[arg(long = "root", value_name = "DIR")]
+    pub(super) roots: Vec<PathBuf>,
+
+    /// A pod and how to reach its worker; may be given several times [default: this machine]
+    #[arg(long = "pod", value_name = "NAME=unix:PATH")]
+    pub(super) pods: Vec<PodConfig>,
+
+    /// What jobs see on this machine's own pod
+    #[arg(long, value_enum, default_value_t = View::Auto)]
+    pub(super) view: View,
+
+    /// What to log: off, error, warn, info, debug, trace, or tracing-subscriber's filter syntax
+    #[arg(long, value_name = "FILTER", default_value = "error")]
+    pub(super) log: String,
+
+    /// No summary at the end, no progress line
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    /// The build
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// A pod's view, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum View {
+    /// The best that this machine allows
+    Auto,
+    /// The roots at their own paths
+    Overlay,
+    /// The roots elsewhere, paths rewritten
+    Rewrite,
+}
+
+impl View {
+    /// As the worker's command line has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Overlay => "overlay",
+            Self::Rewrite => "rewrite",
+        }
+    }
+}
+
+/// `cpods explain`.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// For programs
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// As for `run`; the running hub's roots if there is one
+    #[arg(long = "root", value_name = "DIR")]
+    pub(super) roots: Vec<PathBuf>,
+
+    /// The command
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// The command line, for man pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the operator's tool.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Status { json } => show::status(json),
+        Command::Slots => show::slots(),
+        Command::Explain(args) => explain::explain(args),
+        Command::Man { dir } => man::write(&dir),
+    };
+    super::exit_code("cpods", result)
+}

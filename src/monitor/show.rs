@@ -1,0 +1,235 @@
+//! `cpods status` and `cpods slots`, and the summary after a run.
+
+use crate::cc::{Hub, socket_path};
+use crate::wire::messages::{FromClient, PodStatus, Status, ToClient};
+use anyhow::{Context, bail};
+use serde_json::json;
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Asks the running hub.
+pub(super) fn ask() -> anyhow::Result<Status> {
+    let mut hub =
+        Hub::connect().with_context(|| format!("socket `{}`", socket_path().display()))?;
+    hub.say(&FromClient::Status).context("cannot ask the hub")?;
+    match hub
+        .connection()
+        .frame()
+        .and_then(|frame| frame.message())
+        .context("cannot read the hub's answer")?
+    {
+        ToClient::Status(status) => Ok(*status),
+        other => bail!("the hub answered something else: {other:?}"),
+    }
+}
+
+pub(super) fn status(as_json: bool) -> anyhow::Result<ExitCode> {
+    let status = ask()?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&to_json(&status))?);
+    } else {
+        print!("{}", to_text(&status));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn slots() -> anyhow::Result<ExitCode> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let remote = ask().map_or(0, |status| up(&status).map(|pod| pod.slots).sum());
+    println!("{}", jobs_for_ninja(cores, remote));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up(status: &Status) -> impl Iterator<Item = &PodStatus> {
+    status.pods.iter().filter(|pod| pod.up)
+}
+
+/// Ninja's own default for this machine (cores + 2), and for the pods what they can run and
+/// have waiting at their door.
+fn jobs_for_ninja(cores: usize, remote_slots: u32) -> u32 {
+    let own = u32::try_from(cores + 2).unwrap_or(u32::MAX);
+    own.saturating_add(remote_slots)
+        .saturating_add(remote_slots.div_ceil(4))
+}
+
+fn to_text(status: &Status) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "hub      pid {}, version {}",
+        status.pid, status.version
+    );
+    for root in &status.roots {
+        let _ = writeln!(text, "root     {root}");
+    }
+    let _ = writeln!(
+        text,
+        "jobs     {} running, {} waiting; {} done on pods ({} of them failed)",
+        status.running, status.queued, status.finished, status.failed
+    );
+    for (why, count) in &status.local {
+        let _ = writeln!(text, "local    {count:>5}  {why}");
+    }
+    for pod in &status.pods {
+        let state = if pod.up { "up" } else { "down" };
+        let _ = writeln!(
+            text,
+            "pod      {} ({}): {state}, {} of {} slots busy, {} jobs done, view {}",
+            pod.name,
+            pod.address,
+            pod.running,
+            pod.slots,
+            pod.finished,
+            view_name(pod)
+        );
+        for why in [&pod.why, &pod.offer.view_why] {
+            if !why.is_empty() {
+                let _ = writeln!(text, "           {why}");
+            }
+        }
+        for tool in &pod.offer.tools {
+            let id = tool.identity.to_string();
+            let _ = writeln!(
+                text,
+                "           {:<28} {}  {}",
+                tool.program,
+                &id[..12],
+                tool.version
+            );
+        }
+    }
+    text
+}
+
+fn view_name(pod: &PodStatus) -> String {
+    format!("{:?}", pod.offer.view).to_lowercase()
+}
+
+/// The form that programs read; a field once named stays.
+fn to_json(status: &Status) -> serde_json::Value {
+    let pods: Vec<_> = status.pods.iter().map(pod_json).collect();
+    let local: Vec<_> = status
+        .local
+        .iter()
+        .map(|(why, count)| json!({"why": why, "jobs": count}))
+        .collect();
+    json!({
+        "pid": status.pid, "version": status.version, "roots": status.roots,
+        "queued": status.queued, "running": status.running,
+        "finished": status.finished, "failed": status.failed,
+        "local": local, "pods": pods,
+    })
+}
+
+fn pod_json(pod: &PodStatus) -> serde_json::Value {
+    let tools: Vec<_> = pod
+        .offer
+        .tools
+        .iter()
+        .map(|tool| {
+            json!({
+                "tool": tool.tool, "program": tool.program, "path": tool.path.display(),
+                "identity": tool.identity.to_string(), "version": tool.version,
+            })
+        })
+        .collect();
+    json!({
+        "name": pod.name, "address": pod.address, "up": pod.up, "why": pod.why,
+        "slots": pod.slots, "running": pod.running, "finished": pod.finished,
+        "busy_seconds": Duration::from_micros(pod.busy_us).as_secs_f64(),
+        "machine": pod.offer.machine, "view": view_name(pod), "view_why": pod.offer.view_why,
+        "tools": tools,
+    })
+}
+
+/// What a build came to. `before` is the state at its start, for a hub that served others before.
+pub(super) fn summary(before: &Status, after: &Status, wall: Duration) -> String {
+    let finished = after.finished.saturating_sub(before.finished);
+    let failed = after.failed.saturating_sub(before.failed);
+    let local = local_since(before, after);
+    let local_jobs: u64 = local.iter().map(|(_, count)| count).sum();
+    let mut text = format!(
+        "cpods: {finished} jobs on pods ({failed} failed), {local_jobs} local; {:.1} s",
+        wall.as_secs_f64()
+    );
+    let slot_us: f64 =
+        up(after).map(|pod| f64::from(pod.slots)).sum::<f64>() * wall.as_secs_f64() * 1e6;
+    let busy = |status: &Status| status.pods.iter().map(|pod| pod.busy_us).sum::<u64>();
+    if slot_us > 0.0 {
+        #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+        let share = busy(after).saturating_sub(busy(before)) as f64 / slot_us;
+        let _ = write!(text, ", slots {:.0}% busy", share * 100.0);
+    }
+    text.push('\n');
+    for (why, count) in &local {
+        let _ = writeln!(text, "cpods:   {count} local: {why}");
+    }
+    for pod in after.pods.iter().filter(|pod| !pod.up) {
+        let _ = writeln!(
+            text,
+            "cpods: WARNING: pod `{}` is not in use: {}",
+            pod.name, pod.why
+        );
+    }
+    if finished == 0 && local_jobs > 0 {
+        text.push_str("cpods: WARNING: no job ran on a pod, see above for why\n");
+    }
+    text
+}
+
+fn local_since(before: &Status, after: &Status) -> Vec<(String, u64)> {
+    let earlier = |why: &str| {
+        before
+            .local
+            .iter()
+            .find(|(known, _)| known == why)
+            .map_or(0, |(_, n)| *n)
+    };
+    let since = after
+        .local
+        .iter()
+        .map(|(why, count)| (why.clone(), count - earlier(why)));
+    let mut since: Vec<_> = since.filter(|(_, count)| *count > 0).collect();
+    since.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    since
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_counts_from_the_start_of_the_build() {
+        let before = Status {
+            finished: 5,
+            local: vec![("links".into(), 2)],
+            ..Status::default()
+        };
+        let mut after = before.clone();
+        after.finished = 9;
+        after.failed = 1;
+        after.local = vec![
+            ("links".into(), 3),
+            ("0 of 1 pods eligible for gcc: x".into(), 4),
+        ];
+        let text = summary(&before, &after, Duration::from_secs(2));
+        assert!(
+            text.starts_with("cpods: 4 jobs on pods (1 failed), 5 local; 2.0 s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("4 local: 0 of 1 pods eligible for gcc: x"),
+            "{text}"
+        );
+        assert!(!text.contains("WARNING"), "{text}");
+        after.finished = 5;
+        assert!(summary(&before, &after, Duration::from_secs(2)).contains("WARNING: no job"));
+    }
+
+    #[test]
+    fn ninja_gets_more_jobs_than_this_machine_has_cores() {
+        assert_eq!(jobs_for_ninja(2, 0), 4);
+        assert_eq!(jobs_for_ninja(4, 48), 66);
+    }
+}

@@ -1,0 +1,372 @@
+//! Probes tools, and remembers what it found for as long as it is true.
+
+use super::command::CommandError;
+use super::digests::{Digests, Stamp, now};
+use super::elf::{self, Needs};
+use super::evidence::{Asking, Evidence};
+use super::gather::{Ask, gather_all};
+use super::identity::{self, Sources};
+use super::parallel;
+use super::path::{all_on_path, directories};
+use super::tree::Forest;
+use crate::job::Digest;
+use crate::rules::{Probe, Rule, RuleSet};
+use crate::wire::messages::OfferedTool;
+use std::collections::{BTreeSet, HashMap};
+use std::env::consts::ARCH;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Longest time for one question. Tools answer within 0.1 s; a cold disk may take seconds.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A tool whose identity is not known.
+#[derive(Clone, Debug, Error)]
+pub enum ProbeError {
+    /// There is no such program.
+    #[error("`{0}` is no executable program")]
+    Absent(PathBuf),
+    /// A question was not answered.
+    #[error("`{program}` with arguments `{args}`", program = program.display(), args = args.display())]
+    Command {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        args: OsString,
+        /// Why.
+        source: CommandError,
+    },
+    /// The tool did not say what it is.
+    #[error("`{program} {args}` exited with code {code}", program = program.display())]
+    Refused {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        args: String,
+        /// Its exit code.
+        code: i32,
+    },
+    /// A file that is part of the identity cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+}
+
+/// Where digests of files are kept between runs: in the user's cache folder, if there is one.
+pub fn default_cache() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?;
+    cache
+        .is_absolute()
+        .then(|| cache.join("cpods").join("digests"))
+}
+
+/// A tool that was probed.
+#[derive(Clone, Debug)]
+struct Record {
+    offered: OfferedTool,
+    /// What was asked, since rules can be loaded anew.
+    probe: Probe,
+    /// Where the program's path led.
+    resolved: PathBuf,
+    /// The files that are checked at each question: programs and what they load.
+    stamps: Vec<(PathBuf, Stamp)>,
+    /// How many doubts there had been.
+    round: u64,
+}
+
+impl Record {
+    /// Whether the tool's own files are as they were.
+    fn is_true(&self, path: &Path) -> bool {
+        let stamp = |file: &Path| file.metadata().map(|found| Stamp::of(&found));
+        path.canonicalize().is_ok_and(|real| real == self.resolved)
+            && self
+                .stamps
+                .iter()
+                .all(|(file, then)| stamp(file).is_ok_and(|now| now == *then))
+    }
+}
+
+/// Probes tools. One value serves a whole process; it is not cheap to make.
+///
+/// What it found of a tool is taken as true while the stamps of the tool's own programs and
+/// libraries stay the same. Of headers and other directories it hears through [`Prober::doubt`],
+/// to be called when a [`super::Watch`] on [`Prober::watched`] reports a change.
+#[derive(Debug)]
+pub struct Prober {
+    path: OsString,
+    limit: Duration,
+    cache: Option<PathBuf>,
+    digests: Digests,
+    records: HashMap<(String, PathBuf), Record>,
+    watched: BTreeSet<PathBuf>,
+    round: u64,
+}
+
+impl Prober {
+    /// A prober whose tools see the search path `path`. Digests are kept in the file `cache`, see
+    /// [`default_cache`]; without one, in memory only.
+    pub fn new(path: &OsStr, cache: Option<PathBuf>) -> Self {
+        let digests = cache.as_deref().map(Digests::load).unwrap_or_default();
+        Self {
+            path: path.into(),
+            limit: LIMIT,
+            cache,
+            digests,
+            records: HashMap::new(),
+            watched: directories(path).collect(),
+            round: 0,
+        }
+    }
+
+    /// Changes how long one question may take.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Nothing found so far is believed without looking at all of it again.
+    pub fn doubt(&mut self) {
+        self.round += 1;
+        self.watched = directories(&self.path).collect();
+    }
+
+    /// What the program at `path`, called `program`, is. For a rule that covers executables in
+    /// roots, what they find on this machine; `path` is then not looked at.
+    ///
+    /// # Errors
+    /// See [`ProbeError`].
+    pub fn probe(
+        &mut self,
+        rule: &Rule,
+        program: &str,
+        path: &Path,
+    ) -> Result<OfferedTool, ProbeError> {
+        // Questions are asked from another directory.
+        let path = std::path::absolute(path).unwrap_or_default();
+        let key = (rule.tool.to_string(), path.clone());
+        if let Some(record) = self.records.get(&key)
+            && record.round == self.round
+            && record.probe == rule.probe
+            && record.offered.program == program
+            && record.is_true(&path)
+        {
+            return Ok(record.offered.clone());
+        }
+        let ask = Ask {
+            rule,
+            program: program.into(),
+            path,
+        };
+        let mut results = self.probe_batch(&[ask]);
+        // One ask, one result.
+        results.remove(0)
+    }
+
+    /// All tools along `path` that a rule covers, the first such rule for each name. Tools that
+    /// cannot be probed are left out, with a line in the log.
+    pub fn probe_all(&mut self, rules: &RuleSet, path: &OsStr) -> Vec<OfferedTool> {
+        self.path = path.into();
+        let accepted = |name: &OsStr, found: &Path| {
+            rules.rule_for(name).is_some_and(|rule| {
+                let real = found.canonicalize().unwrap_or_default();
+                !rule.is_masquerade(real.file_name().unwrap_or_default().as_bytes())
+            })
+        };
+        let mut asks: Vec<Ask<'_>> = all_on_path(path, accepted)
+            .into_iter()
+            .filter_map(|(name, path)| {
+                let rule = rules.rule_for(&name)?;
+                // Names that are not text match no rule's program on another machine either.
+                let program = name.into_string().ok()?;
+                let path = std::path::absolute(path).ok()?;
+                Some(Ask {
+                    rule,
+                    program,
+                    path,
+                })
+            })
+            .collect();
+        let in_roots = rules.rules().filter(|rule| rule.covers_roots);
+        asks.extend(in_roots.map(|rule| Ask {
+            rule,
+            program: ARCH.into(),
+            path: PathBuf::new(),
+        }));
+        self.doubt();
+        let results = self.probe_batch(&asks).into_iter();
+        results
+            .filter_map(|result| match result {
+                Ok(offered) => Some(offered),
+                Err(error) => {
+                    tracing::warn!("no tool: {:#}", anyhow::Error::from(error));
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// Directories in which a change may mean that tools are others now: those along the search
+    /// path, and all that were looked at since the last doubt.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.watched.iter().cloned().collect()
+    }
+
+    fn probe_batch(&mut self, asks: &[Ask<'_>]) -> Vec<Result<OfferedTool, ProbeError>> {
+        let looked = now();
+        let asking = Asking {
+            path: &self.path,
+            limit: self.limit,
+        };
+        let gathered = gather_all(asks, asking);
+        let found: Vec<&Evidence> = gathered
+            .iter()
+            .flatten()
+            .map(|(_, evidence)| evidence)
+            .collect();
+        let needs = all_needs(&found, asking);
+        self.digest_programs(&found, &needs);
+        let mut forest = Forest::new(&self.digests);
+        let searched = found.iter().flat_map(|evidence| &evidence.searched);
+        let searched: BTreeSet<&PathBuf> = searched.filter_map(|(_, path)| path.as_ref()).collect();
+        // A directory that cannot be walked fails the tools that search it, below.
+        let _ = forest.walk_all(searched.into_iter().cloned().collect());
+        let mut sources = Sources {
+            digests: &self.digests,
+            forest: &mut forest,
+            needs: &needs,
+        };
+        let mut results = Vec::new();
+        let mut records = Vec::new();
+        for (ask, gathered) in asks.iter().zip(gathered) {
+            let result = gathered.and_then(|(resolved, evidence)| {
+                let offered = offer(ask, &evidence, &mut sources)?;
+                let stamps = stamps(&evidence, &needs);
+                records.push((ask, offered.clone(), resolved, stamps));
+                Ok(offered)
+            });
+            results.push(result);
+        }
+        let walked: Vec<PathBuf> = forest.directories().collect();
+        self.watched.extend(walked);
+        for (ask, offered, resolved, stamps) in records {
+            self.remember(ask, offered, resolved, stamps, looked);
+        }
+        self.save();
+        results
+    }
+
+    /// Hashes what will be asked for one by one.
+    fn digest_programs(&self, found: &[&Evidence], needs: &HashMap<PathBuf, Needs>) {
+        let programs = found.iter().flat_map(|evidence| &evidence.programs);
+        let loaded = needs.values().flat_map(|needs| &needs.files);
+        let files: BTreeSet<&PathBuf> = programs
+            .filter_map(|(_, path)| path.as_ref())
+            .chain(loaded)
+            .collect();
+        let files: Vec<&PathBuf> = files.into_iter().collect();
+        // An error comes up again where the digest is needed.
+        parallel::map(&files, 1, |file| self.digests.digest(file).is_ok());
+    }
+
+    fn remember(
+        &mut self,
+        ask: &Ask<'_>,
+        offered: OfferedTool,
+        resolved: PathBuf,
+        stamps: Vec<(PathBuf, Stamp)>,
+        looked: super::digests::Seconds,
+    ) {
+        let named = stamps.iter().map(|(file, _)| file).chain([&ask.path]);
+        let around = named
+            .filter_map(|file| file.parent())
+            .map(Path::to_path_buf);
+        self.watched.extend(around);
+        let key = (ask.rule.tool.to_string(), ask.path.clone());
+        if !stamps.iter().all(|(_, stamp)| stamp.is_settled(looked)) {
+            // Too new to be told from its next version: looked at anew each time.
+            self.records.remove(&key);
+            return;
+        }
+        let record = Record {
+            offered,
+            probe: ask.rule.probe.clone(),
+            resolved,
+            stamps,
+            round: self.round,
+        };
+        self.records.insert(key, record);
+    }
+
+    fn save(&self) {
+        if let Some(cache) = &self.cache
+            && let Err(error) = self.digests.save(cache)
+        {
+            tracing::warn!("cannot keep digests in `{}`: {error}", cache.display());
+        }
+    }
+}
+
+/// What each program in the evidence loads, where that counts.
+fn all_needs(found: &[&Evidence], asking: Asking<'_>) -> HashMap<PathBuf, Needs> {
+    let programs: BTreeSet<PathBuf> = found
+        .iter()
+        .filter(|evidence| evidence.libraries)
+        .flat_map(|evidence| &evidence.programs)
+        .filter_map(|(_, path)| path.clone())
+        .collect();
+    let programs: Vec<PathBuf> = programs.into_iter().collect();
+    let needs = parallel::map(&programs, 1, |program| {
+        elf::needs(program, asking.path, asking.limit)
+    });
+    programs.into_iter().zip(needs).collect()
+}
+
+fn offer(
+    ask: &Ask<'_>,
+    evidence: &Evidence,
+    sources: &mut Sources<'_, '_>,
+) -> Result<OfferedTool, ProbeError> {
+    let machine = ask.rule.probe.machine.then_some(ARCH);
+    let identity: Digest = identity::identify(&ask.rule.tool, machine, evidence, sources).map_err(
+        |(path, error)| {
+            let source = Arc::new(error);
+            ProbeError::Read { path, source }
+        },
+    )?;
+    Ok(OfferedTool {
+        tool: ask.rule.tool.to_string(),
+        program: ask.program.clone(),
+        path: ask.path.as_path().into(),
+        identity,
+        version: evidence.version.clone(),
+    })
+}
+
+/// Stamps of the tool's own programs and of what they load.
+fn stamps(evidence: &Evidence, needs: &HashMap<PathBuf, Needs>) -> Vec<(PathBuf, Stamp)> {
+    let programs = evidence.programs.iter();
+    let programs = programs.filter_map(|(_, path)| path.as_ref());
+    let files: BTreeSet<&PathBuf> = programs
+        .flat_map(|program| {
+            let needs = needs
+                .get(program)
+                .filter(|_| evidence.libraries)
+                .into_iter();
+            needs.flat_map(|needs| &needs.files).chain([program])
+        })
+        .collect();
+    let stamp = |file: &PathBuf| Some((file.clone(), Stamp::of(&file.metadata().ok()?)));
+    files.into_iter().filter_map(stamp).collect()
+}

@@ -1,0 +1,130 @@
+//! Which tool the hub itself has under a path: what a pod's tool must equal.
+//!
+//! Probing runs the tool and reads headers, so it happens beside everything else; jobs of a tool
+//! that is not yet known wait for it.
+
+use crate::job::Digest;
+use crate::probe::{Prober, Watch, default_cache};
+use crate::rules::RuleSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long an answer is used without a look at the tool's files.
+const FRESH: Duration = Duration::from_secs(2);
+
+type Key = (String, String, PathBuf);
+
+/// Answers, and the means to find new ones.
+#[derive(Debug)]
+pub(super) struct Identities {
+    prober: Arc<Mutex<Prober>>,
+    rules: Arc<RuleSet>,
+    known: RefCell<BTreeMap<Key, (Instant, Option<Digest>)>>,
+    /// All directories ever looked at: what one tool's probe drops, another's would add again.
+    looked_at: RefCell<BTreeSet<PathBuf>>,
+    /// On these; none where the kernel gives none, then [`FRESH`] alone decides.
+    watch: RefCell<Option<Watch>>,
+    /// One probe at a time: a burst of jobs at a build's start asks once.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Identities {
+    pub(super) fn new(rules: Arc<RuleSet>) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Self {
+            prober: Arc::new(Mutex::new(Prober::new(&path, default_cache()))),
+            rules,
+            known: RefCell::default(),
+            looked_at: RefCell::default(),
+            watch: RefCell::new(Watch::new().ok()),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The identity of `program` at `path` under the rule `tool`; none if it cannot be probed.
+    pub(super) async fn of(&self, tool: &str, program: &str, path: PathBuf) -> Option<Digest> {
+        let key = (tool.to_owned(), program.to_owned(), path);
+        if let Some(known) = self.fresh(&key) {
+            return known;
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(known) = self.fresh(&key) {
+            return known;
+        }
+        loop {
+            let asked = Instant::now();
+            let found = self.probe(key.clone()).await;
+            self.known.borrow_mut().insert(key.clone(), (asked, found));
+            // What was looked at before it was watched may have changed in between.
+            if !self.follow() {
+                return found;
+            }
+        }
+    }
+
+    /// Watches what was looked at. True if some of that was not watched while it was looked at.
+    fn follow(&self) -> bool {
+        self.looked_at.borrow_mut().extend(self.lock().watched());
+        let watched: Vec<PathBuf> = self.looked_at.borrow().iter().cloned().collect();
+        let mut watch = self.watch.borrow_mut();
+        let Some(watching) = watch.as_mut() else {
+            return false;
+        };
+        match watching.follow(&watched) {
+            Ok(is_new) => is_new && self.doubt(),
+            Err(error) => {
+                tracing::warn!("tools are looked at every {FRESH:?}, not watched: {error}");
+                *watch = None;
+                false
+            }
+        }
+    }
+
+    /// Believes nothing any more; always true.
+    fn doubt(&self) -> bool {
+        self.known.borrow_mut().clear();
+        self.lock().doubt();
+        true
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Prober> {
+        self.prober
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn fresh(&self, key: &Key) -> Option<Option<Digest>> {
+        let changed = self
+            .watch
+            .borrow_mut()
+            .as_mut()
+            .is_some_and(|watch| watch.take().unwrap_or(true));
+        if changed {
+            self.doubt();
+        }
+        let known = self.known.borrow();
+        let (asked, found) = known.get(key)?;
+        (asked.elapsed() < FRESH).then_some(*found)
+    }
+
+    async fn probe(&self, (tool, program, path): Key) -> Option<Digest> {
+        let (prober, rules) = (Arc::clone(&self.prober), Arc::clone(&self.rules));
+        let probing = tokio::task::spawn_blocking(move || {
+            let rule = rules.rule(&tool)?;
+            let mut prober = prober
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            match prober.probe(rule, &program, &path) {
+                Ok(found) => Some(found.identity),
+                Err(error) => {
+                    tracing::warn!("cannot probe `{}`: {error}", path.display());
+                    None
+                }
+            }
+        });
+        probing.await.ok().flatten()
+    }
+}

@@ -1,0 +1,363 @@
+//! The hub's state: the core, and who is at the other end of what it decides.
+//!
+//! Translates between wire messages and core events; decides nothing itself.
+
+use super::config::Config;
+use super::identity::Identities;
+use super::outbox::Outbox;
+use crate::job::Need;
+use crate::paths::{Bytes, Roots};
+use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
+use crate::wire::messages::{
+    ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Why a pod is down that was not yet tried.
+pub const NOT_YET: &str = "not yet connected";
+
+/// Clients remembered; more are counted anew.
+const MOST_CLIENTS: usize = 4096;
+
+/// The hub.
+#[derive(Debug)]
+pub(super) struct Hub {
+    roots: Roots,
+    identities: Identities,
+    begun: Instant,
+    pub(super) state: RefCell<State>,
+    /// The core's next time-out may have changed.
+    tick: Notify,
+    stopping: Cell<bool>,
+    stop: Notify,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) core: Core,
+    next_job: u64,
+    clients: HashMap<ClientKey, ClientId>,
+    jobs: HashMap<JobId, Waiting>,
+    pub(super) runs: HashMap<RunId, Running>,
+    pub(super) pods: Vec<Pod>,
+    pub(super) counts: Counts,
+}
+
+/// A job whose wrapper waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) outbox: Rc<Outbox>,
+    task: Vec<u8>,
+    run: Option<RunId>,
+}
+
+/// A job on a pod.
+#[derive(Debug)]
+pub(super) struct Running {
+    job: JobId,
+    pub(super) pod: PodId,
+    pub(super) finished: Option<Finished>,
+}
+
+/// A configured pod.
+#[derive(Debug)]
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) own: bool,
+    pub(super) outbox: Option<Rc<Outbox>>,
+    pub(super) offer: Offer,
+    /// Why it is not connected.
+    pub(super) why: String,
+}
+
+/// What `cpods status` and the summary count.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) finished: u64,
+    pub(super) failed: u64,
+    pub(super) local: BTreeMap<String, u64>,
+}
+
+impl Hub {
+    pub(super) fn new(config: &Config) -> Rc<Self> {
+        let pods = config.pods.iter().map(|pod| Pod {
+            name: pod.name.clone(),
+            address: pod.address.to_string(),
+            own: pod.own,
+            outbox: None,
+            offer: Offer::default(),
+            why: NOT_YET.into(),
+        });
+        let limits = Limits {
+            patience_us: u64::try_from(config.patience.as_micros()).unwrap_or(u64::MAX),
+            ..Limits::default()
+        };
+        let state = State {
+            core: Core::new(limits),
+            next_job: 0,
+            clients: HashMap::new(),
+            jobs: HashMap::new(),
+            runs: HashMap::new(),
+            pods: pods.collect(),
+            counts: Counts::default(),
+        };
+        Rc::new(Self {
+            roots: config.roots.clone(),
+            identities: Identities::new(Arc::clone(&config.rules)),
+            begun: Instant::now(),
+            state: RefCell::new(state),
+            tick: Notify::new(),
+            stopping: Cell::new(false),
+            stop: Notify::new(),
+        })
+    }
+
+    pub(super) fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// A look at the state.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.borrow())
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.stop.notify_waiters();
+    }
+
+    /// Waits for the stop.
+    pub(super) async fn stopped(&self) {
+        self.stop.notified().await;
+    }
+
+    pub(super) fn new_job(&self) -> JobId {
+        let mut state = self.state.borrow_mut();
+        state.next_job += 1;
+        JobId(state.next_job)
+    }
+
+    pub(super) fn ran_locally(&self, why: &str) {
+        // Reasons come from rule files, a small set; a peer that makes them up is bounded.
+        let mut state = self.state.borrow_mut();
+        let why: String = why.chars().take(200).collect();
+        let known = state.counts.local.contains_key(&why) || state.counts.local.len() < 256;
+        let key = if known { why } else { "other reasons".into() };
+        *state.counts.local.entry(key).or_default() += 1;
+    }
+
+    /// Takes a job in, once it is known which tool the hub itself has.
+    pub(super) async fn submit(&self, job: JobId, submit: Submit, outbox: &Rc<Outbox>) {
+        let need = submit.need;
+        let own = own_path(&need, submit.program_path.as_ref());
+        let hub_has_tool = own.is_some();
+        let identity = match own {
+            None => None,
+            Some(path) => {
+                let found = self.identities.of(&need.tool, &need.program, path).await;
+                if found.is_none() {
+                    let why = format!("the hub's own `{}` cannot be probed", need.program);
+                    self.ran_locally(&why);
+                    let _ = outbox.message(&ToClient::RunLocally { why });
+                    return;
+                }
+                found
+            }
+        };
+        let mut state = self.state.borrow_mut();
+        let request = Request {
+            client: state.client(submit.client),
+            weight: 1,
+            tool: need.tool,
+            program: need.program,
+            identity,
+            needs: need.needs,
+            overlay_only: need.overlay_only.is_some(),
+            hub_has_tool,
+            tries: submit.tries,
+        };
+        state.jobs.insert(
+            job,
+            Waiting {
+                outbox: Rc::clone(outbox),
+                task: submit.task,
+                run: None,
+            },
+        );
+        drop(state);
+        self.handle(Event::JobSubmitted { job, request });
+    }
+
+    /// The wrapper is gone.
+    pub(super) fn abandon(&self, job: JobId) {
+        if self.state.borrow_mut().jobs.remove(&job).is_some() {
+            self.handle(Event::JobAbandoned { job });
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn handle(&self, event: Event) {
+        let ended = match &event {
+            Event::RunFinished { run, .. }
+            | Event::RunFaulted { run, .. }
+            | Event::RunDeclined { run, .. }
+            | Event::RunCancelled { run } => Some(*run),
+            _ => None,
+        };
+        let now = self.now();
+        let mut state = self.state.borrow_mut();
+        state.core.handle(now, event);
+        state.act();
+        if let Some(run) = ended {
+            state.runs.remove(&run);
+        }
+        drop(state);
+        self.tick.notify_one();
+    }
+}
+
+impl State {
+    fn client(&mut self, key: ClientKey) -> ClientId {
+        if self.clients.len() >= MOST_CLIENTS {
+            self.clients.clear();
+        }
+        // A build's process is named once in a boot: its number is the client's.
+        let fresh = ClientId(key.started << 22 ^ u64::from(key.pid));
+        *self.clients.entry(key).or_insert(fresh)
+    }
+
+    /// The wrapper that waits for this run, if the run still counts.
+    pub(super) fn running(&self, run: RunId, pod: PodId) -> Option<&Waiting> {
+        let running = self.runs.get(&run).filter(|running| running.pod == pod)?;
+        self.jobs
+            .get(&running.job)
+            .filter(|waiting| waiting.run == Some(run))
+    }
+
+    /// Does what the core wants done.
+    fn act(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            match action {
+                Action::StartRun {
+                    run,
+                    job,
+                    pod,
+                    tool_index,
+                } => self.start(run, job, pod, tool_index),
+                Action::CancelRun { run, pod } => {
+                    if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
+                        let _ = outbox.message(&ToPod::Cancel {
+                            job: JobNumber(run.0),
+                        });
+                    }
+                }
+                Action::FinishJob { job, run } => self.finish(job, run),
+                Action::RunLocally { job, why } => {
+                    *self.counts.local.entry(why.clone()).or_default() += 1;
+                    self.answer(job, &ToClient::RunLocally { why });
+                }
+                Action::RefuseJob { job, why } => self.answer(job, &ToClient::Refused { why }),
+            }
+        }
+    }
+
+    fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
+        let there = &self.pods[pod.0 as usize];
+        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
+            return;
+        };
+        waiting.run = Some(run);
+        self.runs.insert(
+            run,
+            Running {
+                job,
+                pod,
+                finished: None,
+            },
+        );
+        // The state of the files is fixed from here on: see hazard "mtimes at commit".
+        let placed = ToClient::Placed {
+            pod: there.name.clone(),
+            stamp: now_stamp(),
+        };
+        let _ = waiting.outbox.message(&placed);
+        let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
+        let _ = outbox.message(&ToPod::Start {
+            job: JobNumber(run.0),
+            tool,
+            task: waiting.task.clone(),
+        });
+    }
+
+    fn finish(&mut self, job: JobId, run: RunId) {
+        let Some(finished) = self
+            .runs
+            .get_mut(&run)
+            .and_then(|running| running.finished.take())
+        else {
+            return;
+        };
+        self.counts.finished += 1;
+        self.counts.failed += u64::from(!finished.ending.is_success());
+        self.answer(job, &ToClient::Finished(finished));
+    }
+
+    /// The last word to a wrapper.
+    fn answer(&mut self, job: JobId, message: &ToClient) {
+        if let Some(waiting) = self.jobs.remove(&job) {
+            let _ = waiting.outbox.message(message);
+        }
+    }
+}
+
+/// What to ask of this machine's own tool, as the prober wants it; none if the machine has none. Of
+/// an executable inside a root, which the rules give an identity, only the machine counts.
+fn own_path(need: &Need, program: Option<&Bytes>) -> Option<PathBuf> {
+    match need.identity {
+        None => program.map(|path| path.as_path().into()),
+        Some(_) => (need.program == std::env::consts::ARCH).then(PathBuf::new),
+    }
+}
+
+/// The hub's time as the kernel stamps files with it: the coarse clock, since a file changed after
+/// this moment must never look older than it.
+fn now_stamp() -> Stamp {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Stamp {
+        seconds: time.tv_sec,
+        nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0),
+    }
+}
+
+/// Wakes the core when it asked to be woken.
+pub(super) async fn keep_time(hub: Rc<Hub>) {
+    while !hub.is_stopping() {
+        let next = hub.look(|state| state.core.poll_timeout());
+        let sleep = next.map_or(Duration::from_secs(3600), |at| {
+            Duration::from_micros(at.since_us(hub.now()))
+        });
+        tokio::select! {
+            () = tokio::time::sleep(sleep) => {
+                let now = hub.now();
+                let mut state = hub.state.borrow_mut();
+                state.core.handle_timeout(now);
+                state.act();
+            }
+            () = hub.tick.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `cpods-workd`: its command line, its sockets, its signals.
+
+use super::tools::Tools;
+use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
+use super::{session, stdio, tools};
+use crate::job::Digest;
+use crate::wire::messages::OfferedTool;
+use crate::wire::socket::{is_friend, listen};
+use crate::wire::stream::WireError;
+use anyhow::Context;
+use clap::{ArgGroup, CommandFactory, Parser};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+/// Runs jobs of a hub on this machine, in a sandbox.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cpods-workd", version)]
+#[command(group = ArgGroup::new("where").required(true))]
+pub struct Args {
+    /// Listen on this unix socket for hubs of the same user
+    #[arg(long, value_name = "PATH", group = "where")]
+    pub socket: Option<PathBuf>,
+    /// Serve one hub on standard input and output
+    #[arg(long, group = "where")]
+    pub stdio: bool,
+    /// Jobs at a time [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub slots: Option<u32>,
+    /// The pod's name [default: the host's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Folder for what is needed on disk [default: $XDG_CACHE_HOME/cpods]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// What jobs see
+    #[arg(long, value_enum, default_value_t)]
+    pub view: ViewChoice,
+    /// Where jobs' own files lie while they run
+    #[arg(long, value_enum, default_value_t)]
+    pub scratch: ScratchChoice,
+    /// Run jobs without any sandbox: whoever may use the hub may do anything as this user
+    #[arg(long, conflicts_with = "view")]
+    pub unsandboxed: bool,
+    /// Show this directory to jobs too, read-only; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub system: Vec<PathBuf>,
+    /// What to log: off, error, warn, info, debug, trace, or tracing-subscriber's filter syntax
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+    /// Offer this program instead of looking for tools, by its rule's name (for tests)
+    #[arg(long, value_name = "RULE=PATH", hide = true)]
+    pub tool: Vec<String>,
+}
+
+/// The command line, for manual pages.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+impl Args {
+    /// Fills in what was left out.
+    ///
+    /// # Errors
+    /// There is no folder for the cache.
+    pub fn config(
+        &self,
+        tools: FindTools,
+        machine_slots: Option<TakeMachineSlot>,
+    ) -> anyhow::Result<Config> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let system = rustix::system::uname();
+        Ok(Config {
+            name: self
+                .name
+                .clone()
+                .unwrap_or_else(|| system.nodename().to_string_lossy().into_owned()),
+            slots: self.slots.unwrap_or(u32::try_from(cores).unwrap_or(1)),
+            cache: match &self.cache {
+                Some(cache) => std::path::absolute(cache)?,
+                None => default_cache().context("neither XDG_CACHE_HOME nor HOME is set")?,
+            },
+            view: self.view,
+            scratch: self.scratch,
+            unsandboxed: self.unsandboxed,
+            system: self.system.clone(),
+            warden: "/proc/self/exe".into(),
+            tools,
+            machine_slots,
+        })
+    }
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let named = |name| {
+        let path = PathBuf::from(std::env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let parent = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
+    Some(parent.join("cpods"))
+}
+
+/// The whole program. What a sandbox needs of this program is done before anything else.
+pub fn main() -> ExitCode {
+    super::take_over();
+    let args = Args::parse();
+    crate::monitor::exit_code("cpods-workd", start(&args))
+}
+
+fn start(args: &Args) -> anyhow::Result<ExitCode> {
+    crate::monitor::log_to_stderr(&args.log)?;
+    let tools = if args.tool.is_empty() {
+        Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
+    } else {
+        given_tools(&args.tool)?
+    };
+    run(args, args.config(tools, Some(Arc::new(machine_slot)))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One of the slots that wrappers on this machine take, too.
+fn machine_slot() -> Option<Box<dyn std::any::Any>> {
+    // Without a lock file jobs still run: a limit lost is better than a build lost.
+    let Ok(slots) = crate::slots::Slots::open() else {
+        return Some(Box::new(()));
+    };
+    Some(Box::new(slots.try_take()?))
+}
+
+/// The table of `--tool`: identities are the digests of the programs alone.
+fn given_tools(tools: &[String]) -> anyhow::Result<FindTools> {
+    let mut table = Vec::new();
+    for given in tools {
+        let (rule, path) = given.split_once('=').context("`--tool` wants RULE=PATH")?;
+        let path = Path::new(path);
+        let content = std::fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+        let program = path.file_name().unwrap_or_default().to_string_lossy();
+        table.push(OfferedTool {
+            tool: rule.into(),
+            program: program.into_owned(),
+            path: path.into(),
+            identity: Digest::of(&content),
+            version: "as given".into(),
+        });
+    }
+    Ok(FindTools::fixed(table))
+}
+
+/// Runs the daemon until it is told to stop, or, with `--stdio`, until its hub is gone.
+///
+/// # Errors
+/// The socket or the cache folder cannot be used.
+pub fn run(args: &Args, config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let local = LocalSet::new();
+    let ended = local.block_on(&runtime, async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            ended = work(args, config) => ended,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
+    });
+    // Dropping the sessions ends their wardens, and these their jobs; then the folders go.
+    drop(local);
+    runtime.shutdown_background();
+    if let Some(socket) = &args.socket {
+        // Gone already if another worker has taken the place.
+        let _ = std::fs::remove_file(socket);
+    }
+    ended
+}
+
+async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
+    // Bound before the tools are looked for, so that a hub that comes early waits.
+    let listener = match &args.socket {
+        Some(socket) => Some(listen(socket)?),
+        None => None,
+    };
+    let worker = Worker::start(config).await.context("start the worker")?;
+    tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&worker)));
+    tokio::task::spawn_local(tools::refresh_on_change(Rc::clone(&worker)));
+    match listener {
+        None => {
+            let (read, write) = stdio::open()?;
+            report(session::serve(read, write, worker)).await;
+            Ok(())
+        }
+        Some(listener) => loop {
+            match listener.accept().await {
+                Ok((stream, _)) if is_friend(&stream) => {
+                    let worker = Rc::clone(&worker);
+                    tokio::task::spawn_local(async move {
+                        let (read, write) = stream.into_split();
+                        report(session::serve(read, write, worker)).await;
+                    });
+                }
+                Ok(_) => tracing::warn!("a hub of another user was turned away"),
+                Err(error) => {
+                    // Out of descriptors, most likely: what is open must end first.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        },
+    }
+}
+
+async fn report(session: impl Future<Output = Result<(), WireError>>) {
+    match session.await {
+        Ok(()) => tracing::info!("the hub closed its connection"),
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, source, "a hub was dropped");
+        }
+    }
+}
+
+async fn refresh_on_hangup(worker: Rc<Worker>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    while hangups.recv().await.is_some() {
+        tracing::info!("looking for tools again");
+        worker.refresh().await;
+    }
+}

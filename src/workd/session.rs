@@ -1,0 +1,264 @@
+//! One hub's connection: reads its messages, keeps its jobs, writes their answers.
+
+use super::run;
+use super::view::{self, View};
+use super::worker::Worker;
+use crate::wire::codec;
+use crate::wire::frame::Peer;
+use crate::wire::messages::{FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
+use crate::wire::stream::{Receiver, Sender, WireError};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+
+/// Answers that may wait to be written; a hub that reads slowly slows its jobs' output.
+const WAITING: usize = 64;
+
+/// Something for the hub.
+#[derive(Debug)]
+pub(crate) enum Out {
+    Message(FromPod),
+    /// Job, channel, bytes.
+    Data(u64, u32, Vec<u8>),
+}
+
+type Built = Option<Result<Rc<View>, String>>;
+
+/// What a session's jobs share.
+pub(crate) struct Session {
+    pub(crate) worker: Rc<Worker>,
+    out: mpsc::Sender<Out>,
+    jobs: RefCell<HashMap<JobNumber, Running>>,
+    own: Cell<bool>,
+    configured: Cell<bool>,
+    view: watch::Sender<Built>,
+    /// What the session's view is, if it differs from what the worker proved at its start.
+    view_kind: RefCell<Option<(ViewKind, String)>>,
+    globs: RefCell<HashMap<Vec<String>, GlobSet>>,
+}
+
+struct Running {
+    cancel: Rc<Notify>,
+    task: Option<AbortHandle>,
+}
+
+/// Serves one hub until its connection ends; then everything of its jobs is gone or about to be.
+///
+/// # Errors
+/// Why the connection ended, if not by the hub's closing it.
+pub async fn serve<R, W>(read: R, write: W, worker: Rc<Worker>) -> Result<(), WireError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + 'static,
+{
+    let mut receiver = Receiver::new(read);
+    let mut sender = Sender::new(write);
+    sender.hello(Peer::Pod).await?;
+    sender.flush().await?;
+    receiver.hello(Peer::Hub).await?;
+    let (out, answers) = mpsc::channel(WAITING);
+    let session = Rc::new(Session {
+        worker,
+        out,
+        jobs: RefCell::default(),
+        own: Cell::new(false),
+        configured: Cell::new(false),
+        view: watch::Sender::default(),
+        view_kind: RefCell::default(),
+        globs: RefCell::default(),
+    });
+    let ended = tokio::select! {
+        ended = hear(&mut receiver, &session) => ended,
+        ended = write_answers(&mut sender, answers) => ended,
+        ended = offer(&session) => ended,
+    };
+    session.end();
+    match ended {
+        Err(WireError::Closed) => Ok(()),
+        other => other,
+    }
+}
+
+async fn hear<R: AsyncRead + Unpin>(
+    receiver: &mut Receiver<R>,
+    session: &Rc<Session>,
+) -> Result<(), WireError> {
+    loop {
+        let message = receiver.frame().await?.message()?;
+        match message {
+            ToPod::Configure { roots, own } => {
+                if session.configured.replace(true) {
+                    return Err(broken("a second configuration"));
+                }
+                session.own.set(own);
+                let session = Rc::clone(session);
+                tokio::task::spawn_local(async move { session.build_view(roots).await });
+            }
+            ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
+            ToPod::Cancel { job } => {
+                if let Some(running) = session.jobs.borrow().get(&job) {
+                    running.cancel.notify_one();
+                }
+            }
+            ToPod::Ping => {
+                if session.send(Out::Message(FromPod::Pong)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn broken(what: &str) -> WireError {
+    crate::wire::frame::FrameError::Payload(what.into()).into()
+}
+
+async fn write_answers<W: AsyncWrite + Unpin>(
+    sender: &mut Sender<W>,
+    mut answers: mpsc::Receiver<Out>,
+) -> Result<(), WireError> {
+    while let Some(answer) = answers.recv().await {
+        let mut next = Some(answer);
+        while let Some(answer) = next {
+            match answer {
+                Out::Message(message) => sender.message(&message).await?,
+                Out::Data(job, channel, bytes) => sender.data(job, channel, &bytes).await?,
+            }
+            next = answers.try_recv().ok();
+        }
+        sender.flush().await?;
+    }
+    Ok(())
+}
+
+/// Sends the offer, and again whenever it changes.
+async fn offer(session: &Rc<Session>) -> Result<(), WireError> {
+    let mut offers = session.worker.offer.subscribe();
+    let mut views = session.view.subscribe();
+    loop {
+        let offer = session.offer_now(&offers.borrow_and_update());
+        if session
+            .send(Out::Message(FromPod::Offer(offer)))
+            .await
+            .is_err()
+        {
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                changed = offers.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                    break;
+                }
+                Ok(()) = views.changed() => {
+                    if session.view_kind.borrow().is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Queues an answer.
+    pub(crate) async fn send(&self, out: Out) -> Result<(), ()> {
+        self.out.send(out).await.map_err(|_| ())
+    }
+
+    /// Whether the hub runs on this machine.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own.get()
+    }
+
+    /// The session's view, once it is built.
+    pub(crate) async fn view(&self) -> Result<Rc<View>, String> {
+        let mut views = self.view.subscribe();
+        let built = views.wait_for(Option::is_some).await;
+        let built = built.map_err(|_| "the session has ended".to_owned())?;
+        built.clone().unwrap_or_else(|| Err("no view".into()))
+    }
+
+    /// A job has ended.
+    pub(crate) fn forget(&self, job: JobNumber) {
+        self.jobs.borrow_mut().remove(&job);
+    }
+
+    /// Compiled globs, kept since jobs of one tool all have the same.
+    pub(crate) fn globs(&self, globs: &[String]) -> GlobSet {
+        if let Some(known) = self.globs.borrow().get(globs) {
+            return known.clone();
+        }
+        let mut builder = GlobSetBuilder::new();
+        for glob in globs {
+            match Glob::new(glob) {
+                Ok(glob) => drop(builder.add(glob)),
+                Err(error) => tracing::warn!(glob, %error, "a job's rule has a bad glob"),
+            }
+        }
+        let set = builder.build().unwrap_or_default();
+        self.globs.borrow_mut().insert(globs.to_vec(), set.clone());
+        set
+    }
+
+    async fn build_view(&self, roots: crate::paths::Roots) {
+        let built = view::build(&self.worker, &roots).await;
+        let proven = self.worker.offer.borrow().view;
+        let (kind, why) = match &built {
+            Ok((view, why)) => (view.kind, why.clone()),
+            Err(why) => (ViewKind::None, why.clone()),
+        };
+        if kind != proven {
+            tracing::warn!(?kind, why, "another view for these roots");
+            *self.view_kind.borrow_mut() = Some((kind, why));
+        }
+        self.view.send_replace(Some(built.map(|(view, _)| view)));
+    }
+
+    fn offer_now(&self, offer: &Offer) -> Offer {
+        let mut offer = offer.clone();
+        if let Some((kind, why)) = &*self.view_kind.borrow() {
+            offer.view = *kind;
+            offer.view_why.clone_from(why);
+        }
+        offer
+    }
+
+    fn start(self: &Rc<Self>, job: JobNumber, tool: u32, task: &[u8]) -> Result<(), WireError> {
+        if !self.configured.get() {
+            return Err(broken("a job before the configuration"));
+        }
+        let task: Task = codec::decode(task)?;
+        let cancel = Rc::new(Notify::new());
+        let running = Running {
+            cancel: Rc::clone(&cancel),
+            task: None,
+        };
+        if self.jobs.borrow_mut().insert(job, running).is_some() {
+            return Err(broken("a job number used twice"));
+        }
+        let session = Rc::clone(self);
+        let handle = tokio::task::spawn_local(run::run(session, job, tool, task, cancel));
+        if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
+            running.task = Some(handle.abort_handle());
+        }
+        Ok(())
+    }
+
+    /// The hub is gone: so are its jobs, by the end of the warden.
+    fn end(&self) {
+        for (_, running) in self.jobs.borrow_mut().drain() {
+            if let Some(task) = running.task {
+                task.abort();
+            }
+        }
+        self.view
+            .send_replace(Some(Err("the session has ended".into())));
+    }
+}

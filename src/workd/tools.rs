@@ -1,0 +1,85 @@
+//! Which tools the pod has, and when to look again.
+
+use super::worker::{FindTools, Worker};
+use crate::probe::{Prober, Watch, default_cache};
+use crate::rules::RuleSet;
+use crate::wire::messages::OfferedTool;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+
+/// How long it must be quiet after a change: an upgrade of a package changes much.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Finds tools along `PATH`.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    rules: Arc<RuleSet>,
+    prober: Mutex<Prober>,
+}
+
+impl Tools {
+    pub(crate) fn new(rules: Arc<RuleSet>) -> Self {
+        let prober = Mutex::new(Prober::new(&search_path(), default_cache()));
+        Self { rules, prober }
+    }
+
+    /// The closure that the worker calls.
+    pub(crate) fn find(self) -> FindTools {
+        let this = Arc::new(self);
+        FindTools {
+            find: Arc::new({
+                let this = Arc::clone(&this);
+                move || this.look()
+            }),
+            watched: Arc::new(move || this.lock().watched()),
+        }
+    }
+
+    fn look(&self) -> Vec<OfferedTool> {
+        self.lock().probe_all(&self.rules, &search_path())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Prober> {
+        self.prober
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn search_path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// Looks again whenever one of the tools' files changed, until the worker ends.
+pub(super) async fn refresh_on_change(worker: Rc<Worker>) {
+    if let Err(error) = watch(&worker).await {
+        tracing::warn!("changes of tools are not noticed by themselves, SIGHUP is: {error}");
+    }
+}
+
+async fn watch(worker: &Rc<Worker>) -> std::io::Result<()> {
+    // SAFETY: a `Watch` owns its descriptor and never replaces it, so it stays the same and open
+    // for as long as it is registered.
+    let mut watch = unsafe { AsyncFd::register(Watch::new()?)? };
+    loop {
+        let watched: Vec<PathBuf> = (worker.config.tools.watched)();
+        if watch.get_mut().follow(&watched)? {
+            // What was looked at before it was watched may have changed in between.
+            worker.refresh().await;
+            continue;
+        }
+        let mut changed = false;
+        while !changed {
+            let mut ready = watch.readable_mut().await?;
+            changed = ready.get_inner_mut().take()?;
+            ready.clear_ready();
+        }
+        tokio::time::sleep(QUIET).await;
+        watch.get_mut().take()?;
+        tracing::info!("a tool changed, looking again");
+        worker.refresh().await;
+    }
+}

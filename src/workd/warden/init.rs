@@ -1,0 +1,316 @@
+//! One job's init: PID 1 of its namespaces, never the tool.
+//!
+//! Made before its job is known, so that everything that does not depend on the job - namespaces,
+//! /proc, /tmp, /dev/shm - is ready when the job arrives. What does depend on the files' state, the
+//! overlay, is mounted only then. Knows nothing of hubs and the wire.
+
+use super::proto::{FromInit, Room, Run, Scratch, Setup, receive, send};
+use super::sys::{self, Step, StepError};
+use super::template::{HOST, mount_tmpfs, path};
+use super::tool::{self, Tool};
+use crate::job::{Ending, Usage};
+use crate::wire::messages::ViewKind;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::net::RecvFlags;
+use std::ffi::CString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+/// Where a job's own tmpfs is while its view is built.
+const OWN: &str = "/.host/own";
+
+/// Runs as an init and never returns. Speaks through `socket` alone.
+pub(crate) fn run(setup: &Setup, number: u32, socket: &OwnedFd) -> ! {
+    let answer = (|| {
+        let ready = prepare(setup, number)?;
+        let Ok(Some((run, mut fds))) = receive::<Run>(socket, RecvFlags::empty()) else {
+            // The worker has no job for this init any more.
+            sys::exit_now(0);
+        };
+        let (Some(stderr), Some(stdout)) = (fds.pop(), fds.pop()) else {
+            sys::exit_now(1);
+        };
+        finish_view(setup, &ready, &run)?;
+        Ok(execute(setup, &ready, &run, socket.as_fd(), stdout, stderr))
+    })();
+    let (message, scratch) = match answer {
+        Ok((message, scratch)) => (message, scratch),
+        Err(StepError { what, errno }) => {
+            let errno = errno.raw_os_error();
+            (FromInit::NotSetUp { what, errno }, None)
+        }
+    };
+    let fds: Vec<_> = scratch.iter().map(AsFd::as_fd).collect();
+    let sent = send(socket, &message, &fds);
+    sys::exit_now(i32::from(sent.is_err()));
+}
+
+/// What does not depend on the job.
+struct Ready {
+    /// The job's own directory, as a path in the unfinished view.
+    own: String,
+    null: OwnedFd,
+}
+
+fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .step(|| "open /dev/null".into())?;
+    if !setup.sandbox {
+        let Scratch::Disk(dir) = &setup.scratch else {
+            return Err(Errno::INVAL).step(|| "scratch in memory needs a sandbox".into());
+        };
+        let own = format!("{}/{number}", dir.display());
+        make_dir(&own, 0o755)?;
+        return Ok(Ready { own, null });
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    rustix::mount::mount("proc", "/proc", "proc", flags, None).step(|| "mount /proc".into())?;
+    mount_tmpfs(OWN, "mode=755")?;
+    for (from, to) in [("tmp", "/tmp"), ("shm", "/dev/shm")] {
+        let from = format!("{OWN}/{from}");
+        make_dir(&from, 0o1777)?;
+        rustix::mount::mount_bind(from.as_str(), to).step(|| format!("bind `{to}`"))?;
+    }
+    for (index, root) in setup.roots.iter().enumerate() {
+        if setup.view == ViewKind::Overlay && root.path.as_path().starts_with("/tmp") {
+            std::fs::create_dir_all(root.path.as_path())
+                .step(|| format!("make `{}`", root.path.display()))?;
+            let from = format!("{HOST}/root/{index}");
+            rustix::mount::mount_bind_recursive(from, root.path.as_path())
+                .step(|| format!("bind `{}`", root.path.display()))?;
+            let target = path(root.path.as_path())?;
+            sys::restrict_mount(&target, libc::MOUNT_ATTR_RDONLY, true)
+                .step(|| format!("protect `{}`", root.path.display()))?;
+        }
+    }
+    let own = match &setup.scratch {
+        Scratch::Memory => OWN.to_owned(),
+        Scratch::Disk(_) => {
+            let own = format!("{HOST}/scratch/{number}");
+            make_dir(&own, 0o755)?;
+            own
+        }
+    };
+    Ok(Ready { own, null })
+}
+
+/// What had to wait for the job: its roots, and the end of the host's paths.
+fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError> {
+    let up = format!("{}/up", ready.own);
+    make_dir(&up, 0o755)?;
+    for index in &run.roots {
+        let root = setup
+            .roots
+            .get(usize::from(*index))
+            .ok_or(Errno::INVAL)
+            .step(|| format!("root {index}"))?;
+        make_dir(&format!("{up}/{index}"), 0o755)?;
+        if setup.view == ViewKind::Overlay {
+            mount_overlay(*index, root.path.as_path(), &ready.own)?;
+        }
+    }
+    for dir in &run.out_dirs {
+        make_dir(Path::new(&up).join(dir.as_path()), 0o755)?;
+    }
+    if setup.sandbox {
+        if setup.view == ViewKind::Rewrite {
+            rustix::mount::mount_bind(up.as_str(), "/cpods/out")
+                .step(|| "bind `/cpods/out`".into())?;
+        }
+    }
+    for (path, content) in &run.files {
+        std::fs::write(path.as_path(), &content.0)
+            .step(|| format!("write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Mounts root `index` over its own path, its changes to be seen in `own/up/index`.
+fn mount_overlay(index: u16, target: &Path, own: &str) -> Result<(), StepError> {
+    let lower = format!("{HOST}/root/{index}");
+    let upper = format!("{own}/up/{index}");
+    let work = format!("{own}/work{index}");
+    make_dir(&work, 0o755)?;
+    // The root directory of the view takes its mode from the upper directory.
+    if let Ok(stat) = rustix::fs::stat(lower.as_str()) {
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o1777);
+        rustix::fs::chmod(upper.as_str(), mode).step(|| format!("chmod `{upper}`"))?;
+    }
+    // None of these paths needs escaping: all are the template's own names, whatever the root is
+    // called on the pod. `volatile`: nothing here outlives the job, so nothing is synced.
+    let options =
+        format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile,index=off");
+    let options = CString::new(options)
+        .map_err(|_| Errno::INVAL)
+        .step(|| "overlay options".into())?;
+    rustix::mount::mount(
+        "overlay",
+        target,
+        "overlay",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        options.as_c_str(),
+    )
+    .step(|| format!("mount an overlay on `{}`", target.display()))
+}
+
+type Answer = (FromInit, Option<OwnedFd>);
+
+/// Runs the tool to its end and nothing of it any longer.
+fn execute(
+    setup: &Setup,
+    ready: &Ready,
+    run: &Run,
+    socket: BorrowedFd<'_>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+) -> Answer {
+    let not_set_up = |StepError { what, errno }| {
+        let errno = errno.raw_os_error();
+        (FromInit::NotSetUp { what, errno }, None)
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let own = match rustix::fs::open(ready.own.as_str(), flags, Mode::empty()) {
+        Ok(own) => own,
+        Err(errno) => {
+            let what = "open the scratch directory".into();
+            return not_set_up(StepError { what, errno });
+        }
+    };
+    if setup.sandbox
+        && let Err(errno) = rustix::mount::unmount(HOST, UnmountFlags::DETACH)
+    {
+        let what = "detach the pod's paths".into();
+        return not_set_up(StepError { what, errno });
+    }
+    if let Err(errno) = rustix::process::chdir(run.cwd.as_path()) {
+        let what = format!("enter `{}`", run.cwd.display());
+        return not_set_up(StepError { what, errno });
+    }
+    rustix::process::umask(Mode::from_raw_mode(run.umask));
+    let started = Instant::now();
+    let tool = tool::start(&Tool {
+        exe: &run.exe,
+        argv: &run.argv,
+        env: &run.env,
+        stdin: ready.null.as_fd(),
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+        limits: &run.limits,
+        drop_capabilities: setup.sandbox,
+        die_with_init: !setup.sandbox,
+    });
+    // The pipes' last write ends are now the job's own.
+    drop((stdout, stderr));
+    let tool = match tool {
+        Ok(tool) => tool,
+        Err(errno) => {
+            let errno = errno.raw_os_error();
+            return (FromInit::NotStarted { errno }, None);
+        }
+    };
+    if !setup.sandbox {
+        super::bare::wait_for(tool, socket);
+    }
+    let ending = reap(tool);
+    let wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if setup.sandbox {
+        end_all_in_sandbox();
+    } else {
+        super::bare::end_descendants();
+    }
+    let message = FromInit::Ended {
+        ending,
+        usage: usage(wall_us),
+        room: [room(own.as_fd()), room_of_tmp()],
+    };
+    (message, Some(own))
+}
+
+/// Waits for the tool, and on the way for whatever it left to this init.
+fn reap(tool: libc::pid_t) -> Ending {
+    loop {
+        match sys::wait(None) {
+            Ok(Some((pid, status))) if pid == tool => {
+                return if libc::WIFSIGNALED(status) {
+                    Ending::Signalled(u8::try_from(libc::WTERMSIG(status)).unwrap_or(u8::MAX))
+                } else {
+                    Ending::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
+                };
+            }
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            // Cannot be: the tool is a child that nobody else waits for.
+            Ok(None) | Err(_) => return Ending::Signalled(libc::SIGKILL as u8),
+        }
+    }
+}
+
+/// Kills everything in this PID namespace but this init, and waits until it is gone.
+fn end_all_in_sandbox() {
+    // SAFETY: kill(2) touches no memory. This process is PID 1 of a namespace of its own (the
+    // caller has checked that there is one), so that -1 means nothing outside it.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+    while !matches!(sys::wait(None), Ok(None)) {}
+}
+
+fn usage(wall_us: u64) -> Usage {
+    // SAFETY: all-zero bytes are a valid `rusage`, and getrusage(2) writes one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let micros = |time: libc::timeval| {
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000
+            + u64::try_from(time.tv_usec).unwrap_or(0)
+    };
+    Usage {
+        wall_us,
+        cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime),
+        peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+    }
+}
+
+fn room(dir: BorrowedFd<'_>) -> Room {
+    let stat = rustix::fs::fstatvfs(dir);
+    stat.map_or_else(
+        |_| Room {
+            free_bytes: u64::MAX,
+            free_inodes: None,
+        },
+        |stat| Room {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            free_inodes: (stat.f_files > 0).then_some(stat.f_favail),
+        },
+    )
+}
+
+fn room_of_tmp() -> Room {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, "/tmp", flags, Mode::empty()).map_or_else(
+        |_| Room {
+            free_bytes: u64::MAX,
+            free_inodes: None,
+        },
+        |dir| room(dir.as_fd()),
+    )
+}
+
+/// Makes a directory with exactly this mode.
+fn make_dir(path: impl AsRef<Path>, mode: u32) -> Result<(), StepError> {
+    let path = path.as_ref();
+    let step = || format!("make `{}`", path.display());
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(mode)) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(()),
+        Err(errno) => return Err(errno).step(step),
+    }
+    // The warden's umask takes away what /tmp must have.
+    if mode > 0o755 {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).step(step)?;
+    }
+    Ok(())
+}

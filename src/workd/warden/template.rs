@@ -1,0 +1,269 @@
+//! The new root that all jobs of a session start from: built once by the warden, copied into each
+//! job's mount namespace.
+//!
+//! It is a small tmpfs holding the listed system directories read-only, a minimal /dev, and mount
+//! points. What of the pod an init still needs to build its job's view lies below [`HOST`], one
+//! mount that the init detaches before the tool starts. Nothing else of the pod can be named from
+//! inside: no home, no /run, no /var, no sockets.
+
+use super::proto::{Scratch, Setup};
+use super::sys::{self, Step, StepError};
+use crate::wire::messages::ViewKind;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Where inits find the pod's own paths; gone before a tool starts.
+pub(crate) const HOST: &str = "/.host";
+
+/// System directories, taken as the pod has them: bound, or the same symlink.
+const SYSTEM: &[&str] = &[
+    "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu",
+];
+/// Entries of /etc that tools read, none of them secret; a `*` at the end stands for any rest.
+const ETC: &[&str] = &[
+    "alternatives",
+    "clang*",
+    "fonts",
+    "group",
+    "host.conf",
+    "hosts",
+    "java*",
+    "ld-musl-*",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "papersize",
+    "passwd",
+    "perl",
+    "protocols",
+    "python*",
+    "services",
+    "texlive",
+    "texmf",
+    "timezone",
+];
+/// Deeper files and directories, parents made on the way.
+const DEEP: &[&str] = &["etc/default/locale", "var/lib/texmf"];
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("dev/fd", "/proc/self/fd"),
+    ("dev/stdin", "/proc/self/fd/0"),
+    ("dev/stdout", "/proc/self/fd/1"),
+    ("dev/stderr", "/proc/self/fd/2"),
+];
+/// A file of /etc over this size is not copied but bound.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// Builds the new root on `setup.stage` and makes it this process's root. The process must be
+/// alone in a new user and mount namespace.
+pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
+    let private = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).step(|| "stop mount propagation".into())?;
+    let stage = setup.stage.as_path();
+    mount_tmpfs(stage, "mode=755")?;
+    let build = Builder { stage };
+    build.directories()?;
+    build.host(setup)?;
+    for name in SYSTEM {
+        build.system(Path::new(name))?;
+    }
+    for dir in &setup.system {
+        let dir = dir.as_path();
+        build.system(dir.strip_prefix("/").unwrap_or(dir))?;
+    }
+    build.etc()?;
+    for name in DEEP {
+        build.system(Path::new(name))?;
+    }
+    build.devices()?;
+    build.roots(setup)?;
+    rustix::process::chdir(stage).step(|| "enter the new root".into())?;
+    rustix::process::pivot_root(".", ".").step(|| "pivot_root".into())?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step(|| "detach the old root".into())?;
+    rustix::process::chdir("/").step(|| "enter the new root".into())?;
+    let hard = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    sys::restrict_mount(c"/", hard, false).step(|| "protect the new root".into())
+}
+
+/// Mounts an empty tmpfs.
+pub(crate) fn mount_tmpfs(target: impl AsRef<Path>, options: &str) -> Result<(), StepError> {
+    let target = target.as_ref();
+    let what = || format!("mount a tmpfs on `{}`", target.display());
+    let options = CString::new(options).map_err(|_| Errno::INVAL).step(what)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount("tmpfs", target, "tmpfs", flags, options.as_c_str()).step(what)
+}
+
+/// A path as system calls want it.
+pub(crate) fn path(path: &Path) -> Result<CString, StepError> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Errno::INVAL)
+        .step(|| format!("path `{}`", path.display()))
+}
+
+struct Builder<'a> {
+    stage: &'a Path,
+}
+
+impl Builder<'_> {
+    fn directories(&self) -> Result<(), StepError> {
+        for dir in ["proc", "tmp", "dev/shm", "etc", &HOST[1..]] {
+            self.make_dir(Path::new(dir))?;
+        }
+        Ok(())
+    }
+
+    /// The one mount with all that an init needs of the pod.
+    fn host(&self, setup: &Setup) -> Result<(), StepError> {
+        mount_tmpfs(self.stage.join(&HOST[1..]), "mode=700")?;
+        self.make_dir(&host("own"))?;
+        // A process may mount a fresh /proc only while it can see a whole one.
+        self.bind(Path::new("/proc"), &host("proc"))?;
+        if let Scratch::Disk(dir) = &setup.scratch {
+            self.bind(dir.as_path(), &host("scratch"))?;
+        }
+        for (index, root) in setup.roots.iter().enumerate() {
+            self.bind(root.files.as_path(), &host(&format!("root/{index}")))?;
+        }
+        Ok(())
+    }
+
+    /// One system file or directory as the pod has it; nothing where the pod has none.
+    fn system(&self, name: &Path) -> Result<(), StepError> {
+        let from = Path::new("/").join(name);
+        let to = self.stage.join(name);
+        let Ok(meta) = fs::symlink_metadata(&from) else {
+            return Ok(());
+        };
+        let what = || format!("show `{}`", from.display());
+        if meta.is_symlink() {
+            let target = fs::read_link(&from).step(what)?;
+            self.make_parent(name)?;
+            // Of a link to somewhere that is not shown, what it leads to is shown in its place.
+            let leads_inside = fs::canonicalize(&from).is_ok_and(|end| end.starts_with("/usr"));
+            if leads_inside {
+                return std::os::unix::fs::symlink(target, &to).step(what);
+            }
+            return match fs::metadata(&from) {
+                Ok(meta) if meta.is_file() => self.copy_or_bind(name, &from, meta.len()),
+                _ => std::os::unix::fs::symlink(target, &to).step(what),
+            };
+        }
+        if meta.is_dir() {
+            // Directories that this user may not read would only fail in the tool's hands.
+            self.bind_protected(&from, name)
+        } else if meta.is_file() {
+            self.copy_or_bind(name, &from, meta.len())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn copy_or_bind(&self, name: &Path, from: &Path, size_bytes: u64) -> Result<(), StepError> {
+        if size_bytes > COPY_BYTES {
+            return self.bind_protected(from, name);
+        }
+        self.make_parent(name)?;
+        match fs::copy(from, self.stage.join(name)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error).step(|| format!("copy `{}`", from.display())),
+        }
+    }
+
+    fn etc(&self) -> Result<(), StepError> {
+        let Ok(entries) = fs::read_dir("/etc") else {
+            return Ok(());
+        };
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        for name in names {
+            let listed = ETC.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(start) => name.as_bytes().starts_with(start.as_bytes()),
+                None => name.as_bytes() == pattern.as_bytes(),
+            });
+            if listed {
+                self.system(&Path::new("etc").join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn devices(&self) -> Result<(), StepError> {
+        for name in DEVICES {
+            let device = Path::new("dev").join(name);
+            self.bind(&Path::new("/").join(&device), &device)?;
+        }
+        for (link, target) in DEVICE_LINKS {
+            std::os::unix::fs::symlink(target, self.stage.join(link))
+                .step(|| format!("link `/{link}`"))?;
+        }
+        Ok(())
+    }
+
+    /// In the overlay view every root is shown read-only at its own path, for jobs that only pass
+    /// by; a job's own roots get their overlay on top. In the rewrite view roots have numbers.
+    fn roots(&self, setup: &Setup) -> Result<(), StepError> {
+        for (index, root) in setup.roots.iter().enumerate() {
+            let shown = root.path.as_path();
+            if setup.view == ViewKind::Rewrite {
+                let mount = format!("cpods/root/{index}");
+                self.bind_protected(root.files.as_path(), Path::new(&mount))?;
+            } else if !shown.starts_with("/tmp") {
+                let shown = shown.strip_prefix("/").unwrap_or(shown);
+                self.bind_protected(root.files.as_path(), shown)?;
+            }
+        }
+        if setup.view == ViewKind::Rewrite {
+            self.make_dir(Path::new("cpods/out"))?;
+        }
+        Ok(())
+    }
+
+    fn make_dir(&self, name: &Path) -> Result<(), StepError> {
+        let dir = self.stage.join(name);
+        if dir.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&dir).step(|| format!("make `/{}` in the new root", name.display()))
+    }
+
+    fn make_parent(&self, name: &Path) -> Result<(), StepError> {
+        name.parent().map_or(Ok(()), |parent| self.make_dir(parent))
+    }
+
+    /// Shows `from`, with what is mounted below it, at `name` of the new root.
+    fn bind(&self, from: &Path, name: &Path) -> Result<(), StepError> {
+        let what = || format!("show `{}`", from.display());
+        if fs::metadata(from).step(what)?.is_dir() {
+            self.make_dir(name)?;
+        } else {
+            self.make_parent(name)?;
+            File::create(self.stage.join(name)).step(what)?;
+        }
+        rustix::mount::mount_bind_recursive(from, self.stage.join(name)).step(what)
+    }
+
+    fn bind_protected(&self, from: &Path, name: &Path) -> Result<(), StepError> {
+        self.bind(from, name)?;
+        let hard = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        sys::restrict_mount(&path(&self.stage.join(name))?, hard, true)
+            .step(|| format!("protect `{}`", from.display()))
+    }
+}
+
+fn host(name: &str) -> std::path::PathBuf {
+    Path::new(&HOST[1..]).join(name)
+}

@@ -1,0 +1,166 @@
+//! The worker itself: what it was told on its command line, what it offers, and what its sessions
+//! share.
+
+use super::health::Health;
+use super::scratch::{self, Cleaner};
+use super::view;
+use crate::wire::messages::{Offer, OfferedTool, ViewKind};
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// Finds the pod's tools.
+#[derive(Clone)]
+pub struct FindTools {
+    /// Called at start and whenever they may have changed; may take seconds.
+    pub find: Arc<dyn Fn() -> Vec<OfferedTool> + Send + Sync>,
+    /// Directories in which a change means that they may have changed.
+    pub watched: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+}
+
+impl FindTools {
+    /// Always the same.
+    pub fn fixed(tools: Vec<OfferedTool>) -> Self {
+        Self {
+            find: Arc::new(move || tools.clone()),
+            watched: Arc::new(Vec::new),
+        }
+    }
+}
+
+/// Takes one unit of what is shared with everything else that runs jobs on this machine; none if
+/// nothing is free. What it gives is dropped when the job has ended.
+pub type TakeMachineSlot = Arc<dyn Fn() -> Option<Box<dyn Any>>>;
+
+/// Which view to build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ViewChoice {
+    /// Overlay if this machine can, else rewrite.
+    #[default]
+    Auto,
+    /// Overlay or nothing.
+    Overlay,
+    /// Rewrite.
+    Rewrite,
+}
+
+/// Where jobs' own files lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ScratchChoice {
+    /// In memory if this machine can, else on disk.
+    #[default]
+    Auto,
+    /// In a tmpfs for each job.
+    Memory,
+    /// In the cache folder.
+    Disk,
+}
+
+/// What a worker is told.
+#[derive(Clone)]
+pub struct Config {
+    /// The pod's own name.
+    pub name: String,
+    /// Jobs at a time.
+    pub slots: u32,
+    /// The folder for what it needs on disk.
+    pub cache: PathBuf,
+    /// Which view.
+    pub view: ViewChoice,
+    /// Where jobs' files lie.
+    pub scratch: ScratchChoice,
+    /// Runs jobs without any sandbox.
+    pub unsandboxed: bool,
+    /// Read-only directories shown to jobs beside the usual ones.
+    pub system: Vec<PathBuf>,
+    /// The program to start as warden, which calls [`super::take_over`] first: usually
+    /// `/proc/self/exe`.
+    pub warden: PathBuf,
+    /// Finds the tools.
+    pub tools: FindTools,
+    /// The machine-wide count, for sessions of the machine's own hub.
+    pub machine_slots: Option<TakeMachineSlot>,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("name", &self.name)
+            .field("slots", &self.slots)
+            .field("cache", &self.cache)
+            .field("view", &self.view)
+            .field("unsandboxed", &self.unsandboxed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running worker; its sessions share it. To be used on one thread, inside a
+/// [`tokio::task::LocalSet`].
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) config: Config,
+    pub(crate) slots: Semaphore,
+    pub(crate) cleaner: Cleaner,
+    pub(crate) health: Health,
+    pub(crate) offer: watch::Sender<Offer>,
+}
+
+impl Worker {
+    /// Sweeps the cache folder, finds the tools, and proves which view this machine can build, by
+    /// building it and compiling in it.
+    ///
+    /// # Errors
+    /// The cache folder cannot be used.
+    pub async fn start(config: Config) -> io::Result<Rc<Self>> {
+        let folder = config.cache.clone();
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| io::Error::new(e.kind(), format!("make `{}`: {e}", folder.display())))?;
+        scratch::sweep(&config.cache);
+        let worker = Rc::new(Self {
+            slots: Semaphore::new(config.slots as usize),
+            cleaner: Cleaner::start()?,
+            health: Health::new(),
+            offer: watch::Sender::default(),
+            config,
+        });
+        worker.refresh().await;
+        Ok(worker)
+    }
+
+    /// What it offers now.
+    pub fn offer(&self) -> Offer {
+        self.offer.borrow().clone()
+    }
+
+    /// Finds the tools again and tells all hubs.
+    pub async fn refresh(self: &Rc<Self>) {
+        let find = Arc::clone(&self.config.tools.find);
+        let tools = tokio::task::spawn_blocking(move || find()).await;
+        let tools = tools.unwrap_or_else(|error| {
+            tracing::error!(%error, "looking for tools failed");
+            Vec::new()
+        });
+        let (view, view_why) = match view::prove(self, &tools).await {
+            Ok((kind, why)) => (kind, why),
+            Err(why) => (ViewKind::None, why),
+        };
+        tracing::info!(?view, why = view_why, tools = tools.len(), "ready");
+        let offer = Offer {
+            name: self.config.name.clone(),
+            slots: self.config.slots,
+            machine: std::env::consts::ARCH.into(),
+            view,
+            view_why,
+            tools,
+        };
+        self.offer.send_if_modified(|known| {
+            let is_new = *known != offer;
+            *known = offer;
+            is_new
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! What a job writes comes to the hub as the bare tool would have written it.
+
+use crate::project::all_files;
+use crate::support::{Farm, bin, text, wait_for_end};
+use crate::tool::make_tool;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+const COMPILE: [&str; 5] = ["gcc", "-c", "a.c", "-o", "a.o"];
+
+/// Everything below a directory: kind, mode, content or target.
+fn picture(dir: &Path) -> Vec<String> {
+    let walk = walkdir::WalkDir::new(dir).sort_by_file_name();
+    let entries = walk
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.depth() > 0);
+    entries
+        .map(|entry| {
+            let below = entry
+                .path()
+                .strip_prefix(dir)
+                .unwrap()
+                .display()
+                .to_string();
+            let mode = entry.metadata().unwrap().mode() & 0o7777;
+            if entry.path_is_symlink() {
+                format!(
+                    "{below} -> {}",
+                    fs::read_link(entry.path()).unwrap().display()
+                )
+            } else if entry.file_type().is_dir() {
+                format!("{below}/ {mode:o}")
+            } else {
+                let content = blake3::hash(&fs::read(entry.path()).unwrap());
+                format!("{below} {mode:o} {content}")
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn directories_links_modes_and_removals() {
+    let farm = Farm::new();
+    make_tool(&farm);
+    let mut pictures = Vec::new();
+    for dir in ["ours", "bare"] {
+        for name in ["old/file", "old/moved", "old/stays", "gone/a", "gone/b"] {
+            farm.write(&format!("{dir}/{name}"), name);
+        }
+        let mut command = farm.command_in(
+            &farm.root.join(dir),
+            if dir == "ours" { "cpods-cc" } else { "../tool" },
+        );
+        if dir == "ours" {
+            command.env("CPODS_FALLBACK", "0").arg("../tool");
+        }
+        let output = command.arg("tree").output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        pictures.push(picture(&farm.root.join(dir)));
+    }
+    assert_eq!(farm.finished(), 1);
+    // A pod gives nobody a setuid file: that bit alone may differ.
+    let bare: Vec<_> = pictures[1]
+        .iter()
+        .map(|line| line.replace(" 4755 ", " 755 "))
+        .collect();
+    assert!(bare != pictures[1], "the tool makes a setuid file");
+    assert_eq!(pictures[0], bare);
+}
+
+/// Prepares `a.o` in some way, then compiles over it; both ways must come to the same picture.
+fn over(prepare: impl Fn(&Path)) {
+    for view in ["overlay", "rewrite"] {
+        let farm = Farm::with(view, 1);
+        let mut ends = Vec::new();
+        for launcher in [true, false] {
+            let dir = farm.root.join(if launcher { "ours" } else { "bare" });
+            fs::create_dir(&dir).unwrap();
+            fs::write(dir.join("a.c"), "int a;\n").unwrap();
+            prepare(&dir);
+            let mut command = farm.command_in(&dir, if launcher { "cpods-cc" } else { COMPILE[0] });
+            command.env("CPODS_FALLBACK", "0");
+            let words = if launcher {
+                &COMPILE[..]
+            } else {
+                &COMPILE[1..]
+            };
+            let output = command.args(words).output().unwrap();
+            let links = fs::metadata(dir.join("a.o"))
+                .map(|found| found.nlink())
+                .ok();
+            ends.push((text(&output), picture(&dir), links));
+        }
+        assert_eq!(ends[0], ends[1], "{view}");
+        assert_eq!(farm.finished(), 1, "{view}");
+    }
+}
+
+#[test]
+fn over_an_existing_file() {
+    over(|dir| fs::write(dir.join("a.o"), "old").unwrap());
+}
+
+#[test]
+fn over_an_executable_file() {
+    over(|dir| {
+        fs::write(dir.join("a.o"), "old").unwrap();
+        fs::set_permissions(dir.join("a.o"), PermissionsExt::from_mode(0o755)).unwrap();
+    });
+}
+
+#[test]
+fn over_a_read_only_file() {
+    over(|dir| {
+        fs::write(dir.join("a.o"), "old").unwrap();
+        fs::set_permissions(dir.join("a.o"), PermissionsExt::from_mode(0o444)).unwrap();
+    });
+}
+
+#[test]
+fn over_a_symlink() {
+    over(|dir| {
+        fs::write(dir.join("target"), "old").unwrap();
+        symlink("target", dir.join("a.o")).unwrap();
+    });
+}
+
+#[test]
+fn over_a_dangling_symlink() {
+    over(|dir| symlink("nowhere", dir.join("a.o")).unwrap());
+}
+
+#[test]
+fn over_a_hard_link() {
+    over(|dir| {
+        fs::write(dir.join("other"), "old").unwrap();
+        fs::hard_link(dir.join("other"), dir.join("a.o")).unwrap();
+    });
+}
+
+#[test]
+fn over_a_directory() {
+    let farm = Farm::new();
+    farm.write("a.c", "int a;\n");
+    fs::create_dir(farm.root.join("a.o")).unwrap();
+    let ours = farm.bare(&["cpods-cc", "gcc", "-c", "a.c", "-o", "a.o"]);
+    let bare = farm.bare(&COMPILE);
+    assert_eq!(text(&ours), text(&bare));
+    assert!(!ours.status.success() && farm.root.join("a.o").is_dir());
+}
+
+#[test]
+fn into_a_missing_directory_fails_in_the_tools_words() {
+    for view in ["overlay", "rewrite"] {
+        let farm = Farm::with(view, 1);
+        farm.write("a.c", "int a;\n");
+        let ours = farm.bare(&["cpods-cc", "gcc", "-c", "a.c", "-o", "none/a.o"]);
+        let bare = farm.bare(&["gcc", "-c", "a.c", "-o", "none/a.o"]);
+        assert_eq!(text(&ours), text(&bare), "{view}");
+        assert!(!farm.root.join("none").exists());
+    }
+}
+
+#[test]
+fn a_failing_compile_removes_what_the_bare_one_removes() {
+    over(|dir| {
+        fs::write(dir.join("a.o"), "old").unwrap();
+        fs::write(dir.join("a.c"), "int a = nothing;\n").unwrap();
+    });
+}
+
+#[test]
+fn a_large_output_arrives_whole() {
+    let farm = Farm::new();
+    make_tool(&farm);
+    farm.cc_remote(&["./tool", "big", "ours", "50"]);
+    assert!(farm.bare(&["./tool", "big", "bare", "50"]).status.success());
+    let (ours, bare) = (farm.read("ours"), farm.read("bare"));
+    assert_eq!(ours.len(), 50 << 20);
+    assert!(blake3::hash(&ours) == blake3::hash(&bare));
+}
+
+#[test]
+fn two_jobs_that_write_one_output_leave_one_of_them_whole() {
+    let farm = Farm::new();
+    make_tool(&farm);
+    for _ in 0..5 {
+        let start = |letter: &str| {
+            let mut command = farm.command(bin("cpods-cc"));
+            command
+                .env("CPODS_FALLBACK", "0")
+                .args(["./tool", "fill", "out", letter]);
+            command.spawn().unwrap()
+        };
+        for mut job in [start("a"), start("b"), start("c")] {
+            assert!(wait_for_end("a job", &mut job).success());
+        }
+        let out = farm.read("out");
+        assert_eq!(out.len(), 1 << 20);
+        assert!(out.iter().all(|byte| *byte == out[0]), "a mixture");
+        let left = all_files(&farm.root);
+        assert!(
+            left.iter()
+                .all(|path| !path.display().to_string().contains(".cpods-"))
+        );
+    }
+    assert_eq!(farm.finished(), 15);
+}
+
+#[test]
+fn dev_null_stays_a_device_and_its_job_local() {
+    let farm = Farm::new();
+    farm.write("a.c", "int a;\n");
+    symlink("/dev/null", farm.root.join("null")).unwrap();
+    for out in ["/dev/null", "null"] {
+        let output = farm.bare(&["cpods-cc", "gcc", "-c", "a.c", "-o", out]);
+        assert!(output.status.success(), "{}", text(&output));
+        assert!(
+            fs::metadata("/dev/null")
+                .unwrap()
+                .file_type()
+                .is_char_device()
+        );
+    }
+    assert!(farm.root.join("null").is_symlink());
+    assert_eq!(farm.finished(), 0);
+}
