@@ -115,7 +115,10 @@ fn exit_130_and_deadly_signals_do_not_end_the_build() {
             let before = farm.finished();
             let output = project.command().args(["-k0", "-j1"]).output().unwrap();
             let said = text(&output);
-            assert!(!output.status.success() && output.status.code() != Some(130), "{said}");
+            assert!(
+                !output.status.success() && output.status.code() != Some(130),
+                "{said}"
+            );
             assert!(
                 said.contains("FAILED: bad") || said.contains("FAILED: [code="),
                 "{said}"

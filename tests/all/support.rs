@@ -299,7 +299,10 @@ fn set_surroundings(command: &mut Command, dir: &Path) {
     }
     command.env("XDG_RUNTIME_DIR", dir.join("run"));
     // One memory of the tools' files for all tests, and for the next run of them.
-    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+    command.env(
+        "XDG_CACHE_HOME",
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"),
+    );
 }
 
 fn logged(command: &mut Command, dir: &Path, name: &str) -> Child {
