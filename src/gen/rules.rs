@@ -53,12 +53,12 @@ fn head(writer: &mut Writer, rule: &Rule) {
     let mut text = format!(
         "Ninja rules for {tool}. Written by `cpods-gen rules {tool}` from ninja-rules/{tool}.toml;\n\
          change that instead.\n\n\
-         Variables, empty unless you set them: in a build statement, or for all statements below\n\
-         the line that includes this file.\n"
+         Variables, empty unless you set them: in a build statement, or below the line that\n\
+         includes this file.\n"
     );
     let own = [(
         "cpods",
-        "what commands are run through; nothing runs them all here",
+        "what commands are run through; empty: none runs on a pod",
     )];
     let pool = format!("{tool}_pool");
     let pool = (

@@ -33,7 +33,12 @@ pub(super) fn lay(rule: &mut Rule, layers: &[Layer]) -> Result<(), RuleError> {
         return Ok(());
     };
     let mut names = BTreeSet::new();
+    let own = std::ptr::eq(layer, top);
     for one in said {
+        // A base's rules are for those files only that have the words for them.
+        if !own && !has_words(one.get_ref(), &words) {
+            continue;
+        }
         let compiled = compile(layer, one, &words)?;
         if !names.insert(compiled.name.clone()) {
             let message = format!("rule `{}` said twice", compiled.name);
@@ -53,6 +58,14 @@ pub(super) fn lay(rule: &mut Rule, layers: &[Layer]) -> Result<(), RuleError> {
         });
     }
     Ok(())
+}
+
+fn has_words(rule: &file::NinjaRule, words: &BTreeMap<&str, &Spanned<String>>) -> bool {
+    let optional = [&rule.depfile, &rule.rspfile, &rule.rspfile_content];
+    let mut texts = [&rule.command, &rule.description]
+        .into_iter()
+        .chain(optional.into_iter().flatten());
+    texts.all(|text| put(text, words).is_ok())
 }
 
 fn compile(
