@@ -4,7 +4,7 @@
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$top/target}
-dist=$target/dist
+dist=${CPODS_DIST:-$target/dist}
 if [ -d "${CARGO_HOME:-${HOME:-/}/.cargo}/bin" ]; then
   PATH="$PATH:${CARGO_HOME:-${HOME:-/}/.cargo}/bin"
 fi

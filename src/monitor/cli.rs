@@ -66,7 +66,7 @@ pub(super) struct Run {
     pub(super) quiet: bool,
 
     /// The build
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct Explain {
     pub(super) roots: Vec<PathBuf>,
 
     /// The command
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
 }
 
@@ -123,4 +123,41 @@ pub fn main() -> ExitCode {
         Command::Man { dir } => man::write(&dir),
     };
     super::exit_code("cpods", result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> (Option<u32>, Vec<OsString>) {
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Run(run) => (run.jobs, run.command),
+            Command::Explain(explain) => (None, explain.command),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn own_flags_end_where_the_command_begins() {
+        for (line, jobs, command) in [
+            (
+                "cpods run -j8 -- ninja -j4 --quiet",
+                Some(8),
+                "ninja -j4 --quiet",
+            ),
+            ("cpods run -j 8 ninja -j4 -- x", Some(8), "ninja -j4 -- x"),
+            ("cpods run ninja -j4", None, "ninja -j4"),
+            (
+                "cpods explain -- gcc -c --json a.c",
+                None,
+                "gcc -c --json a.c",
+            ),
+            ("cpods explain gcc -c a.c", None, "gcc -c a.c"),
+        ] {
+            let words: Vec<OsString> = command.split(' ').map(Into::into).collect();
+            assert_eq!(parsed(line), (jobs, words), "{line}");
+        }
+        assert!(Cli::try_parse_from(["cpods", "run", "-j", "0", "--", "ninja"]).is_err());
+        assert!(Cli::try_parse_from(["cpods", "run", "-j8"]).is_err());
+    }
 }

@@ -24,21 +24,26 @@ use std::rc::Rc;
 use tokio::net::UnixListener;
 
 /// A hub that runs on the current thread's `LocalSet`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Schedd {
     hub: Rc<Hub>,
+    pods: Vec<tokio::task::JoinHandle<()>>,
 }
+
+/// How long a stop waits for workers of our own to end their jobs.
+const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Schedd {
     /// Starts a hub that serves `listener`; must be called inside a `LocalSet`.
     pub fn start(config: Config, listener: UnixListener) -> Self {
         let hub = Hub::new(&config);
-        for (index, pod) in (0..).zip(config.pods) {
-            tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod));
-        }
+        let pods = (0..).zip(config.pods).map(|(index, pod)| {
+            tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod))
+        });
+        let pods = pods.collect();
         tokio::task::spawn_local(accept(Rc::clone(&hub), listener));
         tokio::task::spawn_local(state::keep_time(Rc::clone(&hub)));
-        Self { hub }
+        Self { hub, pods }
     }
 
     /// The state, as `cpods status` shows it.
@@ -46,11 +51,15 @@ impl Schedd {
         status::of(&self.hub)
     }
 
-    /// Ends every connection; what ran on pods is killed there.
-    pub async fn stop(&self) {
+    /// Ends every connection, and the workers that this hub started; what ran on pods is killed.
+    pub async fn stop(self) {
         self.hub.stop();
-        // The writers' last words.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let _ = tokio::time::timeout(STOP_WITHIN, async {
+            for pod in self.pods {
+                let _ = pod.await;
+            }
+        })
+        .await;
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) async fn keep(hub: Rc<Hub>, index: u32, config: PodConfig) {
             pause = FIRST_PAUSE;
         }
         hub.pod_lost(index, &why);
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = hub.stopped() => {}
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

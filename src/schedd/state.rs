@@ -139,7 +139,10 @@ impl Hub {
 
     /// Waits for the stop.
     pub(super) async fn stopped(&self) {
-        self.stop.notified().await;
+        let told = self.stop.notified();
+        if !self.is_stopping() {
+            told.await;
+        }
     }
 
     pub(super) fn new_job(&self) -> JobId {

@@ -7,6 +7,8 @@
 //! | [`session`] | one hub's connection |
 //! | `view` | chooses and proves a session's view |
 //! | `run` | one job from start to answer |
+//! | `pipes`, `outputs` | what it prints and what it wrote, on the way to the hub |
+//! | `spelling` | makes a `PWD` through symlinks hold in the view |
 //! | [`render`] | a job's pieces to words (pure) |
 //! | [`mapback`] | a view's paths back to the hub's, in streams (pure) |
 //! | [`capture`] | what a job wrote |
@@ -21,10 +23,13 @@ pub mod capture;
 pub mod daemon;
 mod health;
 pub mod mapback;
+mod outputs;
+mod pipes;
 pub mod render;
 mod run;
 mod scratch;
 pub mod session;
+mod spelling;
 mod stdio;
 mod tools;
 mod view;

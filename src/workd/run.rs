@@ -1,34 +1,33 @@
 //! One job on this pod, from its start to its last message.
 
-use super::capture::{self, Change};
-use super::health::TAIL_BYTES;
 use super::mapback::MapBack;
+use super::outputs::Outputs;
+use super::pipes::{Piece, Stream};
 use super::render::{Layout, Rendered, render};
 use super::session::{Out, Session};
-use super::view::{self, View};
+use super::spelling;
+use super::view::View;
 use super::warden::proto::{FromInit, Run};
 use super::warden::{Ended, Init};
-use crate::job::{Digest, Job, Program, Role, Written, Wrote};
-use crate::paths::{Bytes, RootId, RootPath};
-use crate::wire::frame::{OUTPUTS, STDERR, STDOUT};
+use crate::job::{Digest, Ending, Job, Program, Usage};
+use crate::paths::Bytes;
+use crate::wire::frame::{STDERR, STDOUT};
 use crate::wire::messages::{Finished, FromPod, JobNumber, Task, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::pipe::PipeFlags;
-use std::fs::File;
-use std::io::{self, Read};
+use std::any::Any;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::unix::pipe;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SemaphorePermit, oneshot};
 
 /// Most bytes in one data frame.
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// How long to wait before asking again for a unit of the machine's own count.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// How a job ends otherwise than by its tool.
-enum Stop {
+pub(crate) enum Stop {
     Fault(String),
     Declined(String),
     Cancelled,
@@ -87,37 +86,25 @@ pub(crate) async fn run(
     drop(scratch);
 }
 
-struct Runner<'a> {
-    session: &'a Rc<Session>,
-    number: JobNumber,
+pub(crate) struct Runner<'a> {
+    pub(crate) session: &'a Rc<Session>,
+    pub(crate) number: JobNumber,
     cancel: &'a Notify,
 }
 
 impl Runner<'_> {
     async fn all(&self, tool: u32, task: &Task) -> Result<(Finished, OwnedFd), Stop> {
-        let worker = &self.session.worker;
         let view = self.or_cancelled(self.session.view()).await?;
         let view = view.map_err(Stop::Fault)?;
         let exe = self.tool(tool, &task.job)?;
         if view.kind == ViewKind::Overlay {
             check_owners(&task.job, &view).map_err(Stop::Declined)?;
+            if let Some(pwd) = &task.surroundings.pwd {
+                let known = spelling::make_known(&view, pwd.as_path(), &task.job.cwd);
+                known.await.map_err(Stop::Declined)?;
+            }
         }
-        let slot = self.or_cancelled(worker.slots.acquire()).await?;
-        let slot = slot.map_err(|_| Stop::Declined("the pod is shutting down".into()))?;
-        let _machine_slot = match &worker.config.machine_slots {
-            Some(take) if self.session.is_own() => Some(
-                self.or_cancelled(async {
-                    loop {
-                        if let Some(slot) = take() {
-                            return slot;
-                        }
-                        tokio::time::sleep(ASK_AGAIN).await;
-                    }
-                })
-                .await?,
-            ),
-            _ => None,
-        };
+        let slot = self.slot().await?;
         let init = view.warden.take()?;
         let mounts = view.mounts(init.number);
         let layout = Layout {
@@ -135,34 +122,21 @@ impl Runner<'_> {
         let map_back = MapBack::new(rendered.map_back.iter().cloned());
         let run = to_run(rendered, exe, task, &view);
         let number = init.number;
-        let ended = self.watch(&view, init, &run, &map_back).await;
+        let watched = self.watch(&view, init, &run, &map_back).await;
         drop(slot);
-        let (ended, gone, tail) = ended?;
-        self.clean_later(&view, number, gone);
-        let (ending, usage, room, scratch) = match ended {
-            (
-                FromInit::Ended {
-                    ending,
-                    usage,
-                    room,
-                },
-                Some(scratch),
-            ) => (ending, usage, room, scratch),
-            (FromInit::NotStarted { errno }, _) => return Err(not_started(&run.exe, errno)),
-            (FromInit::NotSetUp { what, errno }, _) => {
-                let error = io::Error::from_raw_os_error(errno);
-                return Err(Stop::Fault(format!("{what}: {error}")));
-            }
-            (FromInit::Ended { .. }, None) => {
-                return Err(Stop::Fault("a job's files are lost".into()));
-            }
+        let watched = watched?;
+        self.clean_later(&view, number, watched.gone);
+        let (ending, usage, scratch) =
+            self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
+        let outputs = Outputs {
+            runner: self,
+            job: &task.job,
+            view: &view,
+            run: &run,
+            scratch: &scratch,
+            map_back: &map_back,
         };
-        if let Some(why) = worker.health.fault(ending, &room, &tail) {
-            return Err(Stop::Fault(why));
-        }
-        let digests = self
-            .send_outputs(&task.job, &view, &run, &scratch, &map_back)
-            .await?;
+        let digests: Vec<(u32, Digest)> = outputs.send().await?;
         let finished = Finished {
             ending,
             digests,
@@ -173,15 +147,72 @@ impl Runner<'_> {
 
     /// The executable, if it is one of the offer's tools.
     fn tool(&self, tool: u32, job: &Job) -> Result<Option<Bytes>, Stop> {
-        match &job.program {
-            Program::InRoot(_) => Ok(None),
-            Program::Tool => {
-                let offer = self.session.worker.offer.borrow();
-                match offer.tools.get(tool as usize) {
-                    Some(offered) => Ok(Some(offered.path.clone())),
-                    None => Err(Stop::Declined(format!("no tool {tool} is offered here"))),
-                }
+        if matches!(job.program, Program::InRoot(_)) {
+            return Ok(None);
+        }
+        let offer = self.session.worker.offer.borrow();
+        match offer.tools.get(tool as usize) {
+            // The hub may have chosen by an offer that has changed on the way.
+            Some(offered)
+                if offered.tool == job.need.tool
+                    && job.need.identity.is_none_or(|id| id == offered.identity) =>
+            {
+                Ok(Some(offered.path.clone()))
             }
+            _ => {
+                let need = &job.need;
+                let why = format!("the `{}` that was asked for is not offered here", need.tool);
+                Err(Stop::Declined(why))
+            }
+        }
+    }
+
+    /// Waits for room: on this pod, and, for the machine's own hub, on the machine.
+    async fn slot(&self) -> Result<(SemaphorePermit<'_>, Option<Box<dyn Any>>), Stop> {
+        let worker = &self.session.worker;
+        let slot = self.or_cancelled(worker.slots.acquire()).await?;
+        let slot = slot.map_err(|_| Stop::Declined("the pod is shutting down".into()))?;
+        let Some(take) = worker.config.machine_slots.as_ref() else {
+            return Ok((slot, None));
+        };
+        if !self.session.is_own() {
+            return Ok((slot, None));
+        }
+        let machine = self.or_cancelled(async {
+            loop {
+                if let Some(slot) = take() {
+                    return slot;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        });
+        Ok((slot, Some(machine.await?)))
+    }
+
+    /// Tells the tool's end from the pod's failing.
+    fn judge(
+        &self,
+        report: FromInit,
+        scratch: Option<OwnedFd>,
+        stderr: &[u8],
+        run: &Run,
+    ) -> Result<(Ending, Usage, OwnedFd), Stop> {
+        let (ending, usage, room) = match report {
+            FromInit::Ended {
+                ending,
+                usage,
+                room,
+            } => (ending, usage, room),
+            FromInit::NotStarted { errno } => return Err(not_started(&run.exe, errno)),
+            FromInit::NotSetUp { what, errno } => {
+                let error = io::Error::from_raw_os_error(errno);
+                return Err(Stop::Fault(format!("{what}: {error}")));
+            }
+        };
+        let scratch = scratch.ok_or_else(|| Stop::Fault("a job's files are lost".into()))?;
+        match self.session.worker.health.fault(ending, &room, stderr) {
+            Some(why) => Err(Stop::Fault(why)),
+            None => Ok((ending, usage, scratch)),
         }
     }
 
@@ -235,14 +266,18 @@ impl Runner<'_> {
                 let piece = stream.take()?;
                 self.data(piece).await?;
             }
-            let rest = stream.map_back.finish();
-            self.data((stream.channel, rest)).await?;
+            self.data(stream.rest()).await?;
         }
-        let tail = std::mem::take(&mut stderr.tail);
-        Ok(((report, scratch), gone, tail))
+        let tail = stderr.tail();
+        Ok(Watched {
+            report,
+            scratch,
+            gone,
+            tail,
+        })
     }
 
-    async fn data(&self, (channel, bytes): (u32, Vec<u8>)) -> Result<(), Stop> {
+    pub(crate) async fn data(&self, (channel, bytes): Piece) -> Result<(), Stop> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -251,12 +286,7 @@ impl Runner<'_> {
     }
 
     /// Removes what an init kept on disk, once its mounts are gone.
-    fn clean_later(
-        &self,
-        view: &View,
-        init: u32,
-        gone: tokio::sync::oneshot::Receiver<Option<String>>,
-    ) {
+    fn clean_later(&self, view: &View, init: u32, gone: oneshot::Receiver<Option<String>>) {
         if let Some(jobs) = &view.jobs {
             let (dir, cleaner) = (
                 jobs.join(init.to_string()),
@@ -268,124 +298,17 @@ impl Runner<'_> {
             });
         }
     }
-
-    /// Sends what the job wrote; gives the digests of files.
-    async fn send_outputs(
-        &self,
-        job: &Job,
-        view: &View,
-        run: &Run,
-        scratch: &OwnedFd,
-        map_back: &MapBack,
-    ) -> Result<Vec<(u32, Digest)>, Stop> {
-        let unwanted = self.session.globs(&job.scratch);
-        let mut digests = Vec::new();
-        let mut index = 0;
-        for root in &run.roots {
-            let files = &view.files[usize::from(*root)];
-            let upper = view::open_changes(scratch, *root).map_err(io::Error::from)?;
-            let declared = |below: &Path| {
-                job.outputs
-                    .iter()
-                    .any(|output| output.at.root.0 == *root && output.at.below.as_path() == below)
-            };
-            for change in capture::changes(&upper, files, &declared)? {
-                if unwanted.is_match(change.below.as_path()) {
-                    continue;
-                }
-                let at = RootPath {
-                    root: RootId(*root),
-                    below: change.below.clone(),
-                };
-                let depfile = job
-                    .outputs
-                    .iter()
-                    .any(|output| output.role == Role::Depfile && output.at == at);
-                let mapped = (depfile && !map_back.is_idle()).then_some(map_back);
-                if let Some(digest) = self.send_output(index, at, change, &upper, mapped).await? {
-                    digests.push((index, digest));
-                }
-                index += 1;
-            }
-        }
-        Ok(digests)
-    }
-
-    async fn send_output(
-        &self,
-        index: u32,
-        at: RootPath,
-        change: Change,
-        upper: &OwnedFd,
-        map_back: Option<&MapBack>,
-    ) -> Result<Option<Digest>, Stop> {
-        let Written::File { mode, size_bytes } = change.what else {
-            let what = change.what;
-            self.announce(index, Wrote { at, what }).await?;
-            return Ok(None);
-        };
-        let mut file = capture::open(upper, change.below.as_path())?;
-        let whole = size_bytes <= CHUNK_BYTES as u64 || map_back.is_some();
-        if !whole {
-            let what = Written::File { mode, size_bytes };
-            self.announce(index, Wrote { at, what }).await?;
-            return self.send_long(index, file, size_bytes).await.map(Some);
-        }
-        let mut content = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0) + 1);
-        file.read_to_end(&mut content)?;
-        if let Some(map_back) = map_back {
-            content = map_back.whole(&content);
-        }
-        let size_bytes = content.len() as u64;
-        let what = Written::File { mode, size_bytes };
-        self.announce(index, Wrote { at, what }).await?;
-        let digest = Digest::of(&content);
-        for piece in content.chunks(CHUNK_BYTES) {
-            self.data((OUTPUTS + index, piece.to_vec())).await?;
-        }
-        Ok(Some(digest))
-    }
-
-    /// A long file is read and hashed on another thread, piece by piece, so that other jobs' output
-    /// does not wait for it.
-    async fn send_long(&self, index: u32, file: File, size_bytes: u64) -> Result<Digest, Stop> {
-        let (mut file, mut hasher) = (file.take(size_bytes), blake3::Hasher::new());
-        loop {
-            let step = tokio::task::spawn_blocking(move || {
-                let mut piece = vec![0; CHUNK_BYTES];
-                let mut filled = 0;
-                while filled < CHUNK_BYTES {
-                    match file.read(&mut piece[filled..])? {
-                        0 => break,
-                        read => filled += read,
-                    }
-                }
-                piece.truncate(filled);
-                hasher.update(&piece);
-                Ok::<_, io::Error>((file, hasher, piece))
-            });
-            let piece;
-            (file, hasher, piece) = step.await.map_err(io::Error::other)??;
-            if piece.is_empty() {
-                return Ok(Digest(*hasher.finalize().as_bytes()));
-            }
-            self.data((OUTPUTS + index, piece)).await?;
-        }
-    }
-
-    async fn announce(&self, index: u32, wrote: Wrote) -> Result<(), Stop> {
-        let job = self.number;
-        let message = FromPod::Output { job, index, wrote };
-        let sent = self.session.send(Out::Message(message)).await;
-        sent.map_err(|()| Stop::Unheard)
-    }
 }
 
-type Watched = (
-    (FromInit, Option<OwnedFd>),
-    tokio::sync::oneshot::Receiver<Option<String>>,
-    Vec<u8>,
-);
+/// What is known once nothing of a job runs any more.
+struct Watched {
+    report: FromInit,
+    scratch: Option<OwnedFd>,
+    /// Tells when the init's mounts are gone, too.
+    gone: oneshot::Receiver<Option<String>>,
+    /// The end of stderr.
+    tail: Vec<u8>,
+}
 
 fn not_started(exe: &Bytes, errno: i32) -> Stop {
     let error = io::Error::from_raw_os_error(errno);
@@ -452,69 +375,4 @@ fn check_owners(job: &Job, view: &View) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// One of the tool's two streams.
-struct Stream {
-    channel: u32,
-    pipe: pipe::Receiver,
-    open: bool,
-    map_back: MapBack,
-    /// The end of what went by.
-    tail: Vec<u8>,
-}
-
-impl Stream {
-    /// With the end to write into.
-    fn new(channel: u32, map_back: &MapBack) -> io::Result<(Self, OwnedFd)> {
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let stream = Self {
-            channel,
-            pipe: pipe::Receiver::from_owned_fd(read)?,
-            open: true,
-            map_back: map_back.clone(),
-            tail: Vec::new(),
-        };
-        Ok((stream, write))
-    }
-
-    /// The next bytes. Cancel safe.
-    async fn read(&mut self) -> io::Result<(u32, Vec<u8>)> {
-        self.pipe.readable().await?;
-        self.take_if_there()
-            .map(|bytes| (self.channel, bytes.unwrap_or_default()))
-    }
-
-    /// Whatever is there now; the stream is at its end if nothing is.
-    fn take(&mut self) -> io::Result<(u32, Vec<u8>)> {
-        let bytes = self.take_if_there()?;
-        self.open &= bytes.is_some();
-        Ok((self.channel, bytes.unwrap_or_default()))
-    }
-
-    fn take_if_there(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut buffer = vec![0; 64 << 10];
-        match self.pipe.try_read(&mut buffer) {
-            Ok(0) => {
-                self.open = false;
-                Ok(Some(Vec::new()))
-            }
-            Ok(read) => {
-                let bytes = &buffer[..read];
-                if self.channel == STDERR {
-                    self.tail.extend_from_slice(bytes);
-                    let over = self.tail.len().saturating_sub(TAIL_BYTES);
-                    self.tail.drain(..over);
-                }
-                Ok(Some(if self.map_back.is_idle() {
-                    buffer.truncate(read);
-                    buffer
-                } else {
-                    self.map_back.push(bytes)
-                }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }

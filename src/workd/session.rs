@@ -3,6 +3,7 @@
 use super::run;
 use super::view::{self, View};
 use super::worker::Worker;
+use crate::paths::Roots;
 use crate::wire::codec;
 use crate::wire::frame::Peer;
 use crate::wire::messages::{FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
@@ -34,10 +35,11 @@ pub(crate) struct Session {
     out: mpsc::Sender<Out>,
     jobs: RefCell<HashMap<JobNumber, Running>>,
     own: Cell<bool>,
-    configured: Cell<bool>,
+    roots: RefCell<Option<Roots>>,
     view: watch::Sender<Built>,
     /// What the session's view is, if it differs from what the worker proved at its start.
     view_kind: RefCell<Option<(ViewKind, String)>>,
+    offer_again: Cell<bool>,
     globs: RefCell<HashMap<Vec<String>, GlobSet>>,
 }
 
@@ -66,9 +68,10 @@ where
         out,
         jobs: RefCell::default(),
         own: Cell::new(false),
-        configured: Cell::new(false),
+        roots: RefCell::default(),
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
+        offer_again: Cell::new(false),
         globs: RefCell::default(),
     });
     let ended = tokio::select! {
@@ -91,12 +94,11 @@ async fn hear<R: AsyncRead + Unpin>(
         let message = receiver.frame().await?.message()?;
         match message {
             ToPod::Configure { roots, own } => {
-                if session.configured.replace(true) {
+                if session.roots.replace(Some(roots)).is_some() {
                     return Err(broken("a second configuration"));
                 }
                 session.own.set(own);
-                let session = Rc::clone(session);
-                tokio::task::spawn_local(async move { session.build_view(roots).await });
+                session.renew_view();
             }
             ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
             ToPod::Cancel { job } => {
@@ -154,10 +156,12 @@ async fn offer(session: &Rc<Session>) -> Result<(), WireError> {
                     if changed.is_err() {
                         return std::future::pending().await;
                     }
+                    // With tools, what they find in the system directories may have changed.
+                    session.renew_view();
                     break;
                 }
                 Ok(()) = views.changed() => {
-                    if session.view_kind.borrow().is_some() {
+                    if session.offer_again.take() {
                         break;
                     }
                 }
@@ -207,7 +211,15 @@ impl Session {
         set
     }
 
-    async fn build_view(&self, roots: crate::paths::Roots) {
+    /// Builds the view, if the roots are known. Jobs that run go on in the one they have.
+    fn renew_view(self: &Rc<Self>) {
+        if let Some(roots) = self.roots.borrow().clone() {
+            let session = Rc::clone(self);
+            tokio::task::spawn_local(async move { session.build_view(roots).await });
+        }
+    }
+
+    async fn build_view(&self, roots: Roots) {
         let built = view::build(&self.worker, &roots).await;
         let proven = self.worker.offer.borrow().view;
         let (kind, why) = match &built {
@@ -216,8 +228,10 @@ impl Session {
         };
         if kind != proven {
             tracing::warn!(?kind, why, "another view for these roots");
-            *self.view_kind.borrow_mut() = Some((kind, why));
         }
+        let differs = (kind != proven).then_some((kind, why));
+        let is_new = self.view_kind.replace(differs.clone()) != differs;
+        self.offer_again.set(is_new);
         self.view.send_replace(Some(built.map(|(view, _)| view)));
     }
 
@@ -231,7 +245,7 @@ impl Session {
     }
 
     fn start(self: &Rc<Self>, job: JobNumber, tool: u32, task: &[u8]) -> Result<(), WireError> {
-        if !self.configured.get() {
+        if self.roots.borrow().is_none() {
             return Err(broken("a job before the configuration"));
         }
         let task: Task = codec::decode(task)?;

@@ -14,6 +14,8 @@ use crate::paths::{Bytes, Roots};
 use crate::wire::messages::{OfferedTool, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -27,6 +29,8 @@ pub(crate) struct View {
     pub(crate) warden: Rc<Warden>,
     /// Where inits keep their files, if on disk: one directory each, named by their number.
     pub(crate) jobs: Option<PathBuf>,
+    /// Symlinks that were put into the root for jobs' `PWD`.
+    pub(crate) links: RefCell<BTreeSet<(Bytes, Bytes)>>,
 }
 
 impl View {
@@ -168,6 +172,7 @@ async fn start(worker: &Rc<Worker>, roots: &Roots, way: Way) -> Result<View, Str
         sandbox: way.sandbox,
         warden: Warden::start(&config.warden, &setup, keep_ready, on_end).await?,
         jobs,
+        links: RefCell::default(),
     })
 }
 

@@ -13,7 +13,7 @@ fn cores() -> usize {
 #[test]
 fn without_a_hub_everything_runs_locally_and_in_silence() {
     let farm = Farm::without_hub();
-    farm.write("a.c", "int a = 1 / 0;\n");
+    farm.write("a.c", "int f(void) { return 1 / 0; }\n");
     for socket in ["absent.sock", "absent/hub.sock"] {
         let args = ["gcc", "-c", "a.c", "-o", "a.o"];
         let mut command = farm.command("cpods-cc");

@@ -7,6 +7,7 @@ use crate::project::Project;
 use crate::support::{Farm, text, wait_for, wait_for_end};
 use crate::tool::{
     Process, gates, make_tool, release_until, wait_for_gates, wait_for_nothing_left,
+    wait_until_gone,
 };
 use rustix::process::Signal;
 use std::path::Path;
@@ -36,11 +37,8 @@ fn start(project: &Project<'_>) -> Child {
 fn succeed(project: &Project<'_>, build: &mut Child) {
     let ended = release_until(project.farm, "the build", || build.try_wait().unwrap());
     assert!(ended.success(), "{}", project.said());
-    assert!(
-        !project.said().contains("cpods"),
-        "not silent: {}",
-        project.said()
-    );
+    let chatter = project.said().lines().any(|line| line.starts_with("cpods"));
+    assert!(!chatter, "not silent: {}", project.said());
     check(project);
 }
 
@@ -57,7 +55,10 @@ fn a_killed_worker_that_comes_back() {
     let farm = Farm::new();
     let project = project(&farm);
     let mut build = start(&project);
+    let below = Process::below(farm.workds[0].pid());
+    assert!(below.len() > 1, "the job and its sandbox");
     farm.workds[0].kill();
+    wait_until_gone(&below);
     let _again = farm.start_workd_again();
     succeed(&project, &mut build);
 }
@@ -170,6 +171,8 @@ fn sigterm_ends_both_daemons_cleanly() {
             .spawn()
             .unwrap();
         wait_for_gates(&farm, 1);
+        let below = Process::below(farm.workds[0].pid());
+        assert!(below.len() > 1, "the job and its sandbox");
         let worker_first = first == "cpods-workd";
         for is_worker in [worker_first, !worker_first] {
             let daemon = if is_worker {
@@ -181,6 +184,7 @@ fn sigterm_ends_both_daemons_cleanly() {
             let ended = daemon.wait();
             assert_eq!(ended.code(), Some(0), "worker: {is_worker}");
         }
+        wait_until_gone(&below);
         assert!(!farm.hub_socket().exists() && !farm.pod_socket().exists());
         // The job goes on here, in its own words: there is nobody else.
         let ended = release_until(&farm, "the job", || job.try_wait().unwrap());

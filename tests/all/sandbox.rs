@@ -722,3 +722,87 @@ fn stops_at_sigterm_with_its_jobs() {
     assert_eq!(running_with(&marker), 0);
     assert!(!place.pod.socket.exists());
 }
+
+#[test]
+fn a_pwd_through_symlinks_holds() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let root = dir.join("data/project");
+    fs::create_dir_all(&root).unwrap();
+    symlink("data", dir.join("home")).unwrap();
+    let pod = Pod::start(&["--view", "overlay"]);
+    let mut hub = pod.hub(&[&root]);
+    let pwd = dir.join("home/project");
+    for _ in 0..2 {
+        let mut spec = hub.script(&root, "echo $PWD; cd \"$PWD\" && pwd -P; echo x > out");
+        spec.task.surroundings.pwd = Some(pwd.as_path().into());
+        let answer = hub.run(&spec);
+        let wanted = format!("{}\n{}\n", pwd.display(), root.display());
+        assert_eq!(answer.ok().stdout, wanted);
+        assert_eq!(answer.names(), ["out"]);
+    }
+}
+
+#[test]
+fn without_a_sandbox_jobs_still_end_whole() {
+    let place = place(&["--unsandboxed"]);
+    place.write("a.c", "int f(void){return 1;}\n");
+    let mut hub = place.hub();
+    assert_eq!(hub.offer.view, ViewKind::Rewrite);
+    let compile = hub
+        .job(GCC, "gcc", &place.root)
+        .arg("-c")
+        .path(Role::Input, "a.c")
+        .arg("-o")
+        .path(Role::Output, "a.o");
+    assert_eq!(hub.run(&compile).ok().names(), ["a.o"]);
+    assert!(!place.root.join("a.o").exists());
+    let marker = format!("{}", 4_000_000 + std::process::id());
+    let left = "trap '' TERM; setsid sh -c 'sleep 300; :' $0 & sh -c 'sleep 300; :' $0 & echo on";
+    let spec = hub.script(&place.root, left).arg(&marker);
+    assert_eq!(hub.run(&spec).ok().stdout, "on\n");
+    assert_eq!(running_with(&marker), 0);
+    let spec = hub
+        .script(&place.root, &format!("{left}; wait"))
+        .arg(&marker);
+    let job = hub.start(&spec);
+    loop {
+        if let cpods::wire::blocking::Frame::Data(..) = hub.connection.frame().unwrap() {
+            break;
+        }
+    }
+    hub.connection.send(None, &ToPod::Cancel { job }).unwrap();
+    let answer = hub.wait(job).unwrap();
+    assert_eq!(answer.end, Some(FromPod::Cancelled { job }));
+    assert_eq!(running_with(&marker), 0);
+}
+
+#[test]
+fn looks_again_at_sighup() {
+    let place = place(&[]);
+    let mut hub = place.hub();
+    let pid = rustix::process::Pid::from_child(&place.pod.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    for _ in 0..5 {
+        hub.sh(&place.root, "true").ok();
+    }
+}
+
+#[test]
+fn many_jobs_at_once() {
+    let place = place(&["--slots", "3"]);
+    let mut hub = place.hub();
+    let jobs: Vec<_> = (0..40)
+        .map(|n| {
+            let spec = hub.script(&place.root, &format!("echo {n}; echo {n} > f{n}; exit {n}"));
+            hub.start(&spec)
+        })
+        .collect();
+    let answers = hub.wait_all(&jobs).unwrap();
+    for (n, job) in (0_u8..).zip(&jobs) {
+        let answer = &answers[&job.0];
+        assert_eq!(answer.ending(), Ending::Exited(n));
+        assert_eq!(answer.stdout, format!("{n}\n"));
+        assert_eq!(answer.names(), [format!("f{n}")]);
+    }
+}

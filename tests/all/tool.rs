@@ -48,6 +48,40 @@ impl Process {
         .collect()
     }
 
+    /// The processes below this one, at any depth: a sandbox's have names of their own.
+    pub(crate) fn below(pid: u32) -> Vec<Self> {
+        let everyone = Self::all("");
+        let mut found: Vec<Self> = Vec::new();
+        let mut parents = vec![i32::try_from(pid).unwrap()];
+        while let Some(parent) = parents.pop() {
+            for child in everyone
+                .iter()
+                .filter(|process| process.parent() == Some(parent))
+            {
+                parents.push(child.pid);
+                found.push(child.clone());
+            }
+        }
+        found
+    }
+
+    fn parent(&self) -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    }
+
+    /// Whether it is still there, with the same command line.
+    fn lives(&self) -> bool {
+        Self::all("")
+            .iter()
+            .any(|other| (other.pid, &other.argv) == (self.pid, &self.argv))
+    }
+
     /// The name of the program it runs.
     pub(crate) fn name(&self) -> &str {
         self.argv[0].rsplit('/').next().unwrap_or_default()
@@ -91,6 +125,16 @@ pub(crate) fn release_until<T>(farm: &Farm, what: &str, mut done: impl FnMut() -
             .for_each(|gate| gate.signal(Signal::USR1));
         done()
     })
+}
+
+/// Until all of these have ended.
+pub(crate) fn wait_until_gone(processes: &[Process]) {
+    wait_for(&format!("the end of {processes:?}"), || {
+        processes
+            .iter()
+            .all(|process| !process.lives())
+            .then_some(())
+    });
 }
 
 /// Until no process but the farm's daemons has to do with this test.

@@ -2,6 +2,7 @@
 
 use super::process::NAME;
 use super::proto::{FromInit, FromWarden, Run, Setup, ToWarden, receive, send};
+use crate::paths::Bytes;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
@@ -145,9 +146,32 @@ impl Warden {
         }
     }
 
-    fn make(&self) -> io::Result<Init> {
+    /// Puts symlinks into the root that all jobs share.
+    ///
+    /// # Errors
+    /// Why that cannot be done.
+    pub(crate) async fn link(&self, links: Vec<(Bytes, Bytes)>) -> Result<(), String> {
+        let (sender, linked) = oneshot::channel();
+        let request = self.number();
+        self.shared.waiting.borrow_mut().insert(request, sender);
+        let message = ToWarden::Link { request, links };
+        send(&self.control, &message, &[]).map_err(|error| error.to_string())?;
+        match linked.await {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(why),
+            Err(_) => Err("the warden is gone".into()),
+        }
+    }
+
+    /// For an init or a request, none used twice in a session.
+    fn number(&self) -> u32 {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
+        number
+    }
+
+    fn make(&self) -> io::Result<Init> {
+        let number = self.number();
         let (ours, theirs) = pair()?;
         let socket = watch(ours)?;
         let (sender, gone) = oneshot::channel();
@@ -216,14 +240,14 @@ impl Drop for Warden {
 /// Hears which inits are gone, until the warden is.
 async fn listen(control: AsyncFd<OwnedFd>, shared: Rc<Shared>) {
     while let Ok(Some((message, _))) = receive_from::<FromWarden>(&control).await {
-        if let FromWarden::Gone { init, why } = message {
-            if let Some(why) = &why {
-                tracing::warn!(why, "a job's first process could not be started");
-            }
-            if let Some(waiting) = shared.waiting.borrow_mut().remove(&init) {
-                // Nobody waits for an init whose job ended in order.
-                let _ = waiting.send(why);
-            }
+        let (number, why) = match message {
+            FromWarden::Gone { init, why } => (init, why),
+            FromWarden::Linked { request, why } => (request, why),
+            FromWarden::Ready | FromWarden::Failed { .. } => continue,
+        };
+        if let Some(waiting) = shared.waiting.borrow_mut().remove(&number) {
+            // Nobody waits for an init whose job ended in order.
+            let _ = waiting.send(why);
         }
     }
     shared.waiting.borrow_mut().clear();

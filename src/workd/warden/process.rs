@@ -170,6 +170,10 @@ impl Warden<'_> {
                     let _ = rustix::process::pidfd_send_signal(&made.child.pidfd, Signal::KILL);
                 }
             }
+            ToWarden::Link { request, links } => {
+                let why = template::link(&links).err().map(|error| error.to_string());
+                send(self.socket, &FromWarden::Linked { request, why }, &[])?;
+            }
             // A bare init kills what it started when its socket is closed.
             ToWarden::Kill { .. } => {}
         }

@@ -65,6 +65,11 @@ pub(crate) enum ToWarden {
     Kill {
         init: u32,
     },
+    /// Put these symlinks (path, target) into the root that all jobs share, where they are missing.
+    Link {
+        request: u32,
+        links: Vec<(Bytes, Bytes)>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,6 +78,11 @@ pub(crate) enum FromWarden {
     /// The view cannot be built.
     Failed {
         why: String,
+    },
+    /// Answers a `Link`; `why` if it failed.
+    Linked {
+        request: u32,
+        why: Option<String>,
     },
     /// This init and all below it are gone, its mounts too. `why` says what kept it from starting.
     Gone {

@@ -101,11 +101,21 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Sets attributes on a mount and all mounts below it: mount_setattr(2), Linux 5.12.
+/// Sets attributes on a mount and, if wanted, all mounts below it.
 pub(crate) fn restrict_mount(path: &CStr, attributes: u64, recursive: bool) -> Result<(), Errno> {
+    change_mount(path, attributes, 0, recursive)
+}
+
+/// Sets and clears attributes of a mount: mount_setattr(2), Linux 5.12.
+pub(crate) fn change_mount(
+    path: &CStr,
+    set: u64,
+    clear: u64,
+    recursive: bool,
+) -> Result<(), Errno> {
     let attributes = libc::mount_attr {
-        attr_set: attributes,
-        attr_clr: 0,
+        attr_set: set,
+        attr_clr: clear,
         propagation: 0,
         userns_fd: 0,
     };

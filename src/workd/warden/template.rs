@@ -8,6 +8,7 @@
 
 use super::proto::{Scratch, Setup};
 use super::sys::{self, Step, StepError};
+use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
@@ -95,6 +96,26 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
     rustix::process::chdir("/").step(|| "enter the new root".into())?;
     let hard = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     sys::restrict_mount(c"/", hard, false).step(|| "protect the new root".into())
+}
+
+/// Adds symlinks to the finished root, which is otherwise read-only; what is there stays. Jobs
+/// that run see them appear, which tells them no more than the hub's spelling of its own paths.
+pub(crate) fn link(links: &[(Bytes, Bytes)]) -> Result<(), StepError> {
+    let read_only = libc::MOUNT_ATTR_RDONLY;
+    sys::change_mount(c"/", 0, read_only, false).step(|| "open the root".into())?;
+    let made = links.iter().try_for_each(|(path, target)| {
+        let what = || format!("link `{}`", path.display());
+        let path = path.as_path();
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).step(what)?;
+        }
+        match std::os::unix::fs::symlink(target.as_path(), path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            made => made.step(what),
+        }
+    });
+    sys::restrict_mount(c"/", read_only, false).step(|| "protect the root".into())?;
+    made
 }
 
 /// Mounts an empty tmpfs.

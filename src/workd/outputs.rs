@@ -1,0 +1,140 @@
+//! What a job wrote, on its way to the hub.
+
+use super::capture::{self, Change};
+use super::mapback::MapBack;
+use super::run::{CHUNK_BYTES, Runner, Stop};
+use super::session::Out;
+use super::view::{self, View};
+use super::warden::proto::Run;
+use crate::job::{Digest, Job, Role, Written, Wrote};
+use crate::paths::{RootId, RootPath};
+use crate::wire::frame::OUTPUTS;
+use crate::wire::messages::FromPod;
+use rustix::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A job that has ended, with what is needed to send what it wrote.
+pub(crate) struct Outputs<'a> {
+    pub(crate) runner: &'a Runner<'a>,
+    pub(crate) job: &'a Job,
+    pub(crate) view: &'a View,
+    pub(crate) run: &'a Run,
+    pub(crate) scratch: &'a OwnedFd,
+    pub(crate) map_back: &'a MapBack,
+}
+
+impl Outputs<'_> {
+    /// Sends what the job wrote; gives the digests of files.
+    pub(crate) async fn send(&self) -> Result<Vec<(u32, Digest)>, Stop> {
+        let Self {
+            job,
+            view,
+            run,
+            scratch,
+            map_back,
+            ..
+        } = *self;
+        let unwanted = self.runner.session.globs(&job.scratch);
+        let mut digests = Vec::new();
+        let mut index = 0;
+        for root in &run.roots {
+            let files = &view.files[usize::from(*root)];
+            let upper = view::open_changes(scratch, *root).map_err(io::Error::from)?;
+            let declared = |below: &Path| {
+                job.outputs
+                    .iter()
+                    .any(|output| output.at.root.0 == *root && output.at.below.as_path() == below)
+            };
+            for change in capture::changes(&upper, files, &declared)? {
+                if unwanted.is_match(change.below.as_path()) {
+                    continue;
+                }
+                let at = RootPath {
+                    root: RootId(*root),
+                    below: change.below.clone(),
+                };
+                let depfile = job
+                    .outputs
+                    .iter()
+                    .any(|output| output.role == Role::Depfile && output.at == at);
+                let mapped = (depfile && !map_back.is_idle()).then_some(map_back);
+                if let Some(digest) = self.output(index, at, change, &upper, mapped).await? {
+                    digests.push((index, digest));
+                }
+                index += 1;
+            }
+        }
+        Ok(digests)
+    }
+
+    async fn output(
+        &self,
+        index: u32,
+        at: RootPath,
+        change: Change,
+        upper: &OwnedFd,
+        map_back: Option<&MapBack>,
+    ) -> Result<Option<Digest>, Stop> {
+        let Written::File { mode, size_bytes } = change.what else {
+            let what = change.what;
+            self.announce(index, Wrote { at, what }).await?;
+            return Ok(None);
+        };
+        let mut file = capture::open(upper, change.below.as_path())?;
+        let whole = size_bytes <= CHUNK_BYTES as u64 || map_back.is_some();
+        if !whole {
+            let what = Written::File { mode, size_bytes };
+            self.announce(index, Wrote { at, what }).await?;
+            return self.long(index, file, size_bytes).await.map(Some);
+        }
+        let mut content = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0) + 1);
+        file.read_to_end(&mut content)?;
+        if let Some(map_back) = map_back {
+            content = map_back.whole(&content);
+        }
+        let size_bytes = content.len() as u64;
+        let what = Written::File { mode, size_bytes };
+        self.announce(index, Wrote { at, what }).await?;
+        let digest = Digest::of(&content);
+        for piece in content.chunks(CHUNK_BYTES) {
+            self.runner.data((OUTPUTS + index, piece.to_vec())).await?;
+        }
+        Ok(Some(digest))
+    }
+
+    /// A long file is read and hashed on another thread, piece by piece, so that other jobs' output
+    /// does not wait for it.
+    async fn long(&self, index: u32, file: File, size_bytes: u64) -> Result<Digest, Stop> {
+        let (mut file, mut hasher) = (file.take(size_bytes), blake3::Hasher::new());
+        loop {
+            let step = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; CHUNK_BYTES];
+                let mut filled = 0;
+                while filled < CHUNK_BYTES {
+                    match file.read(&mut piece[filled..])? {
+                        0 => break,
+                        read => filled += read,
+                    }
+                }
+                piece.truncate(filled);
+                hasher.update(&piece);
+                Ok::<_, io::Error>((file, hasher, piece))
+            });
+            let piece;
+            (file, hasher, piece) = step.await.map_err(io::Error::other)??;
+            if piece.is_empty() {
+                return Ok(Digest(*hasher.finalize().as_bytes()));
+            }
+            self.runner.data((OUTPUTS + index, piece)).await?;
+        }
+    }
+
+    async fn announce(&self, index: u32, wrote: Wrote) -> Result<(), Stop> {
+        let job = self.runner.number;
+        let message = FromPod::Output { job, index, wrote };
+        let sent = self.runner.session.send(Out::Message(message)).await;
+        sent.map_err(|()| Stop::Unheard)
+    }
+}
