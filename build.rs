@@ -17,6 +17,8 @@ mod flags;
 mod glob;
 #[path = "src/rules/lay.rs"]
 mod lay;
+#[path = "src/rules/ninja.rs"]
+mod ninja;
 #[path = "src/rules/rule.rs"]
 mod rule;
 
@@ -26,7 +28,7 @@ use std::{env, fs, process};
 fn main() {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=ninja-rules");
-    for file in ["compile", "file", "flags", "glob", "lay", "rule"] {
+    for file in ["compile", "file", "flags", "glob", "lay", "ninja", "rule"] {
         println!("cargo::rerun-if-changed=src/rules/{file}.rs");
     }
     if let Err(error) = run() {

@@ -54,6 +54,7 @@ project_configure() {
   need cmake:cmake ninja:ninja-build gcc:gcc g++:g++
   quietly cmake -G Ninja -S "$src" -B "$build" "${options[@]}" \
     "-DCMAKE_C_COMPILER_LAUNCHER=$launcher" "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
+    "-DCMAKE_ASM_COMPILER_LAUNCHER=$launcher" \
     || die "cannot configure $1"
 }
 

@@ -1,3 +1,7 @@
-//! See the library.
+//! The generator of Ninja files. See the library's `gen`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cpods::r#gen::main()
+}

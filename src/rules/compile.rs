@@ -7,6 +7,7 @@ use super::file::{File, Word};
 use super::flags;
 use super::glob;
 use super::lay::{lay, words};
+use super::ninja;
 use super::rule::{List, Rule, Text};
 use std::fmt;
 use std::ops::Range;
@@ -189,6 +190,7 @@ pub fn compile(
     if rule.programs.is_empty() && !rule.covers_roots {
         return Err(top.fault(&(0..0), "programs", "the rule covers no program"));
     }
+    ninja::lay(&mut rule, &layers)?;
     rule.tables = flags::tables(&layers)?.into();
     Ok(Some(rule))
 }

@@ -227,6 +227,48 @@ const WRONG: &[Wrong] = &[
         "once",
         "unknown placeholder",
     ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a' | about = '' | description = '' | command = '{cc}'",
+        2,
+        "command",
+        "there is no word `cc` in `ninja.words`",
+    ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a' | about = '' | description = '' | command = '$x'",
+        1,
+        "ninja",
+        "`$x` is used, but `ninja.variables` does not explain it",
+    ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a' | about = '' | description = '' | command = '100$%'",
+        2,
+        "command",
+        "`$` is no variable",
+    ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a' | about = '' | description = '${in' | command = ''",
+        2,
+        "description",
+        "a `{` is not closed",
+    ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a b' | about = '' | description = '' | command = ''",
+        2,
+        "name",
+        "`a b` is no name of a rule",
+    ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a' | about = '' | description = '' | command = '' | deps = true",
+        2,
+        "deps",
+        "there is no `depfile`",
+    ),
+    (
+        "programs = ['x'] | [[ninja.rules]] | name = 'a' | about = '' | description = '' | command = '' | rspfile = 'r'",
+        2,
+        "rspfile",
+        "`rspfile` and `rspfile_content` go together",
+    ),
 ];
 
 #[test]

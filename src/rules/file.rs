@@ -5,6 +5,7 @@
 
 use super::rule::{Attach, Value};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use toml::Spanned;
 
 /// Text that errors can point at.
@@ -36,6 +37,7 @@ pub(super) struct File {
     pub(super) operands: Operands,
     pub(super) rewrite: Rewrite,
     pub(super) env: Vec<Spanned<Env>>,
+    pub(super) ninja: Ninja,
     pub(super) flags: Vec<Spanned<Flag>>,
 }
 
@@ -125,6 +127,30 @@ pub(super) struct Rewrite {
     pub(super) each_root: Option<Vec<Word>>,
     pub(super) once: Option<Vec<Word>>,
     pub(super) dep_target: Option<Vec<Word>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ninja {
+    pub(super) words: BTreeMap<String, Word>,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) rules: Option<Vec<Spanned<NinjaRule>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NinjaRule {
+    pub(super) name: String,
+    pub(super) about: String,
+    pub(super) command: String,
+    pub(super) description: String,
+    pub(super) depfile: Option<String>,
+    #[serde(default)]
+    pub(super) deps: bool,
+    pub(super) rspfile: Option<String>,
+    pub(super) rspfile_content: Option<String>,
+    #[serde(default)]
+    pub(super) local: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -35,7 +35,7 @@ fn rules() -> RuleSet {
 }
 
 /// Files with a key that nobody knows, one for each table there is.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "_ = 1",
     "[probe]\n_ = 1",
     "[[probe.search]]\n_ = 1",
@@ -47,6 +47,8 @@ const TABLES: [&str; 11] = [
     "[[languages]]\n_ = 1",
     "[[env]]\n_ = 1",
     "[[flags]]\n_ = 1",
+    "[ninja]\n_ = 1",
+    "[[ninja.rules]]\n_ = 1",
 ];
 
 /// The keys that a table may have, as the error over the unknown one lists them.

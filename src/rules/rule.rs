@@ -53,6 +53,42 @@ pub struct Rule {
     pub scratch: List<Text>,
     /// Directories that every machine has for itself; paths there are passed on as they stand.
     pub system: List<Text>,
+    /// Ninja rules for `cpods-gen rules`.
+    pub ninja: List<NinjaRule>,
+    /// The variables that they use, by name.
+    pub ninja_variables: List<NinjaVariable>,
+}
+
+/// A Ninja rule for the tool. Texts are in Ninja's own syntax.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NinjaRule {
+    /// Its name, to which the tool's is put in front.
+    pub name: Text,
+    /// What it does, for people.
+    pub about: Text,
+    /// The command.
+    pub command: Text,
+    /// What Ninja shows.
+    pub description: Text,
+    /// Where the tool lists what it read.
+    pub depfile: Option<Text>,
+    /// Whether Ninja keeps that list itself and removes the file (`deps = gcc`).
+    pub deps: bool,
+    /// A response file that the command names.
+    pub rspfile: Option<Text>,
+    /// Its content.
+    pub rspfile_content: Option<Text>,
+    /// Whether it always runs on this machine, so that few may run at a time.
+    pub local: bool,
+}
+
+/// A variable that Ninja rules use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NinjaVariable {
+    /// Its name.
+    pub name: Text,
+    /// What to put into it.
+    pub about: Text,
 }
 
 /// On a hub of machine `hub` and a pod of machine `pod`, `from` is called `to`. Each has at most

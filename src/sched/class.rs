@@ -34,9 +34,9 @@ pub(super) enum Mismatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     /// Which of its tools.
-    pub(super) tool_index: usize,
+    pub(super) tool_index: u32,
     /// Its wall time for the tool against all pods', in 1/1024.
-    pub(super) speed: u64,
+    pub(super) speed: u32,
     /// It does not rest.
     pub(super) awake: bool,
     /// Its place among the ready ones; none if it takes no more now.
@@ -102,7 +102,7 @@ impl Need {
 
     /// Which of the pod's tools runs such a job, or why none does. With an identity the name does
     /// not matter, since a tool has other names on other machines; the same name is preferred.
-    pub(super) fn matching(&self, pod: &Pod) -> Result<usize, Mismatch> {
+    pub(super) fn matching(&self, pod: &Pod) -> Result<u32, Mismatch> {
         let capabilities = &pod.capabilities;
         if capabilities.slots == 0 {
             return Err(Mismatch::NoSlots);
@@ -116,7 +116,7 @@ impl Need {
             let same_name = offered.program == self.program;
             let fits = self.identity.map_or(same_name, |it| it == offered.identity);
             if fits && (found.is_none() || same_name) {
-                found = Some(index);
+                found = u32::try_from(index).ok();
                 if same_name {
                     break;
                 }
@@ -170,7 +170,7 @@ impl Class {
     }
 
     /// The pod's speed was measured anew; its score follows with its load.
-    pub(super) fn set_speed(&mut self, seat: Seat, speed: u64) {
+    pub(super) fn set_speed(&mut self, seat: Seat, speed: u32) {
         if let Some(Some(candidate)) = self.candidates.get_mut(seat.0) {
             candidate.speed = speed;
         }

@@ -86,7 +86,7 @@ impl Core {
             run: None,
             request,
         };
-        self.jobs.insert(id, job);
+        self.jobs.insert(id, Box::new(job));
         if busy {
             let why = format!("hub busy: {} jobs wait", self.queue.waiting);
             self.end_without_pod(id, why);
@@ -117,10 +117,11 @@ impl Core {
         };
         let pod = run.pod;
         if let Some(job_id) = run.job
-            && let Some(job) = self.jobs.get(&job_id)
+            && let Some(job) = self.jobs.get_mut(&job_id)
         {
             let hub_has_tool = job.request.hub_has_tool;
-            let tool = job.request.tool.clone();
+            // It ends here, whatever is done.
+            let tool = std::mem::take(&mut job.request.tool);
             if success {
                 let elapsed_us = self.now.since_us(run.started);
                 self.measure(pod, &tool, wall_us.min(elapsed_us));

@@ -5,27 +5,27 @@
 
 use super::class::Candidate;
 use super::ready::Step;
-use super::state::{ClassId, Core, Job, Pod, Run};
+use super::state::{ClassId, Core, Pod, Run};
 use super::types::{Action, JobId, PodId, RunId};
 
 /// What a run of a tool is charged before one was measured, in microseconds.
 const UNKNOWN_COST_US: u64 = 100_000;
 
 /// 1 in the arithmetic of speeds and scores.
-const ONE: u64 = 1024;
+const ONE: u32 = 1024;
 
 /// The lower the better: how long a job would take there, seen from how long such jobs took there
 /// before and how full it would be. Of two alike, a job goes to an idle slot before it waits for a
 /// busy one; a pod more than twice as slow stands back behind a little waiting at a fast one.
-fn score(pod: &Pod, speed: u64) -> Step {
+fn score(pod: &Pod, speed: u32) -> Step {
     let slots = u64::from(pod.capabilities.slots.max(1));
     let full = slots + u64::from(pod.load()) + 1;
-    Step::of(speed.saturating_mul(full) / slots)
+    Step::of(u64::from(speed).saturating_mul(full) / slots)
 }
 
 impl Core {
     /// The candidate that a pod is for a class now.
-    pub(super) fn candidate(&self, pod: &Pod, tool_index: usize, tool: &str) -> Candidate {
+    pub(super) fn candidate(&self, pod: &Pod, tool_index: u32, tool: &str) -> Candidate {
         let speed = pod.record.speeds.get(tool).copied().unwrap_or(ONE);
         let room = pod.load() < pod.limit(self.now, &self.limits);
         Candidate {
@@ -92,14 +92,14 @@ impl Core {
             run,
             job: job_id,
             pod: pod_id,
-            tool_index,
+            tool_index: tool_index as usize,
         });
         self.refresh(pod_id);
         true
     }
 
     /// The ready pod that is best for a job, and which of its tools.
-    fn best(&self, class: ClassId, job: JobId) -> Option<(PodId, usize)> {
+    fn best(&self, class: ClassId, job: JobId) -> Option<(PodId, u32)> {
         let class = self.classes.get(class)?;
         let declined = &self.jobs.get(&job)?.declined;
         class.ready.iter().find_map(|seat| {
@@ -163,7 +163,7 @@ impl Core {
         if let Some(deadline) = job.deadline.take() {
             self.deadlines.remove(&(deadline, id));
         }
-        let &mut Job { class, seq, .. } = job;
+        let (class, seq) = (job.class, job.seq);
         if !job.declined.is_empty()
             && let Some(class) = self.classes.get_mut(class)
         {
@@ -188,7 +188,10 @@ impl Core {
             return;
         };
         // Jobs of one tool differ; a single one moves the picture a little only.
-        let sample = (wall_us.saturating_mul(ONE) / mean_us).clamp(ONE / 4, ONE * 4);
+        let sample = wall_us.saturating_mul(u64::from(ONE)) / mean_us;
+        let sample = u32::try_from(sample)
+            .unwrap_or(u32::MAX)
+            .clamp(ONE / 4, ONE * 4);
         let speed = match pod.record.speeds.get_mut(tool) {
             Some(speed) => {
                 *speed = (*speed * 15 + sample) / 16;

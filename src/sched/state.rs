@@ -24,7 +24,8 @@ pub struct Core {
     pub(super) seats: Vec<Option<PodId>>,
     /// Lost pods by name.
     pub(super) past: BTreeMap<String, Past>,
-    pub(super) jobs: BTreeMap<JobId, Job>,
+    /// Boxed, since the map moves its values about.
+    pub(super) jobs: BTreeMap<JobId, Box<Job>>,
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) classes: Classes,
     pub(super) queue: Queue,
@@ -60,7 +61,7 @@ pub(super) struct Record {
     /// Its last trouble, for people.
     pub(super) why: String,
     /// For each tool, its wall time against that of all pods, in 1/1024.
-    pub(super) speeds: BTreeMap<String, u64>,
+    pub(super) speeds: BTreeMap<String, u32>,
     pub(super) finished: u64,
     pub(super) busy_us: u64,
     /// Declined since a run last ended there by itself.

@@ -4,6 +4,9 @@
 //! are read lead to the root's mount and paths that are written lead to the job's scratch; what
 //! the tool will print of them is mapped back by the pairs given here. Pure: asks no file system.
 
+mod quote;
+
+use self::quote::quote;
 use crate::job::{Arg, Job, Piece, Program, Role, Surroundings};
 use crate::paths::{Bytes, RootId, RootPath, Roots};
 use crate::wire::messages::ViewKind;
@@ -378,22 +381,6 @@ fn is_named(job: &Job, output: &RootPath) -> bool {
     }
     job.args.iter().any(|arg| in_arg(arg, output))
         || job.env.iter().any(|(_, value)| in_pieces(value, output))
-}
-
-/// A word as response files quote it (gcc's `@file`): a backslash before what would end it.
-fn quote(word: &Bytes) -> Vec<u8> {
-    let mut quoted = Vec::with_capacity(word.0.len() + 1);
-    if word.0.is_empty() {
-        quoted.extend(b"\"\"");
-    }
-    for byte in &word.0 {
-        if byte.is_ascii_whitespace() || matches!(byte, b'\\' | b'\'' | b'"' | 0x0b) {
-            quoted.push(b'\\');
-        }
-        quoted.push(*byte);
-    }
-    quoted.push(b'\n');
-    quoted
 }
 
 #[cfg(test)]

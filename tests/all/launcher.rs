@@ -96,9 +96,9 @@ fn a_header_outside_the_roots_is_found_after_all() {
     let farm = Farm::new();
     std::fs::write(farm.dir.path().join("outside.h"), "#define N 7\n").unwrap();
     farm.write("a.c", "#include \"../outside.h\"\nint n = N;\n");
-    std::os::unix::fs::symlink(farm.dir.path().join("outside.h"), farm.root.join("aside.h"))
+    std::os::unix::fs::symlink(farm.dir.path().join("outside.h"), farm.root.join("alias.h"))
         .unwrap();
-    farm.write("b.c", "#include \"aside.h\"\nint n = N;\n");
+    farm.write("b.c", "#include \"alias.h\"\nint n = N;\n");
     for name in ["a", "b"] {
         let (source, object) = (format!("{name}.c"), format!("{name}.o"));
         let args = ["gcc", "-c", &source, "-o", &object];

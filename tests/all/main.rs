@@ -5,7 +5,6 @@ mod project;
 mod support;
 mod tool;
 
-mod broken_peers;
 mod depfiles;
 mod fallback;
 mod faults;

@@ -1,13 +1,11 @@
 //! The farm: hosts, builds and the messages between them, in virtual time.
 
 use super::Scenario;
-use super::host::{Host, TOOLS, identity};
+use super::host::{Host, request};
 use super::model::Model;
 use super::random::Random;
 use crate::job::Digest;
-use crate::sched::{
-    Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time, Totals,
-};
+use crate::sched::{Action, Core, Event, JobId, Limits, PodId, RunId, Time, Totals};
 use std::collections::BTreeMap;
 
 /// No job may be open for longer than this, whatever happens on the farm.
@@ -258,7 +256,7 @@ impl Farm {
         let job = JobId(self.next_job);
         self.next_job += 1;
         self.born.insert(job, (self.now, client));
-        let request = self.request(client);
+        let request = request(client, &self.scenario, &mut self.random);
         if self.random.permille(self.scenario.abandons_permille) {
             let after_us = self.random.about(self.scenario.job_us);
             self.plan(after_us, Happening::Hear(Event::JobAbandoned { job }));
@@ -269,28 +267,6 @@ impl Farm {
         }
         if self.model.is_new_or_open(job) {
             self.hear(Event::JobSubmitted { job, request });
-        }
-    }
-
-    fn request(&mut self, client: u64) -> Request {
-        // Some tools are asked for more often; the last one is offered nowhere.
-        let index = self.random.below(64).min(self.random.below(64)) as usize * TOOLS.len() / 64;
-        let (tool, program, _) = TOOLS[index];
-        let hub_has_tool = !self.random.permille(self.scenario.hubless_permille);
-        let needs = match tool {
-            "frama-c" => vec!["gcc".to_owned(), "z3".to_owned()],
-            _ => Vec::new(),
-        };
-        Request {
-            client: ClientId(client),
-            weight: 1 + (client % 3) as u32,
-            tool: tool.to_owned(),
-            program: program.to_owned(),
-            identity: hub_has_tool.then(|| identity(program, 0)),
-            needs,
-            overlay_only: self.random.permille(200),
-            hub_has_tool,
-            tries: u32::from(self.random.permille(20)),
         }
     }
 
@@ -377,9 +353,8 @@ impl Farm {
         if self.scenario.crash_us > 0 {
             let after_us = self.random.about(self.scenario.crash_us);
             self.plan(after_us, Happening::Crash { host });
-            let after_us = self
-                .random
-                .about(self.scenario.crash_us * CRASHES_PER_CHANGE);
+            let mean_us = self.scenario.crash_us * CRASHES_PER_CHANGE;
+            let after_us = self.random.about(mean_us);
             self.plan(after_us, Happening::Change { host });
         }
         self.hear(Event::PodJoined {

@@ -1,13 +1,13 @@
-//! A simulated machine: what a worker looks like from the hub, at its simplest.
+//! A simulated machine, and the jobs for it: what the hub sees of them, at its simplest.
 
 use super::Scenario;
 use super::random::Random;
 use crate::job::Digest;
-use crate::sched::{Capabilities, Capability, PodId, RunId};
+use crate::sched::{Capabilities, Capability, ClientId, PodId, Request, RunId};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Tools in the farm: the rule's name, the program's, how common it is in a thousand hosts.
-pub(super) const TOOLS: [(&str, &str, u64); 6] = [
+const TOOLS: [(&str, &str, u64); 6] = [
     ("gcc", "gcc", 950),
     ("gcc", "g++", 900),
     ("clang", "clang", 500),
@@ -17,8 +17,31 @@ pub(super) const TOOLS: [(&str, &str, u64); 6] = [
 ];
 
 /// The identity of a tool: most hosts have the first edition, some another.
-pub(super) fn identity(program: &str, edition: u64) -> Digest {
+fn identity(program: &str, edition: u64) -> Digest {
     Digest::of(format!("{program} {edition}").as_bytes())
+}
+
+/// A build's next job.
+pub(super) fn request(client: u64, scenario: &Scenario, random: &mut Random) -> Request {
+    // Some tools are asked for more often; the last one is offered nowhere.
+    let index = random.below(64).min(random.below(64)) as usize * TOOLS.len() / 64;
+    let (tool, program, _) = TOOLS[index];
+    let hub_has_tool = !random.permille(scenario.hubless_permille);
+    let needs = match tool {
+        "frama-c" => vec!["gcc".to_owned(), "z3".to_owned()],
+        _ => Vec::new(),
+    };
+    Request {
+        client: ClientId(client),
+        weight: 1 + (client % 3) as u32,
+        tool: tool.to_owned(),
+        program: program.to_owned(),
+        identity: hub_has_tool.then(|| identity(program, 0)),
+        needs,
+        overlay_only: random.permille(200),
+        hub_has_tool,
+        tries: u32::from(random.permille(20)),
+    }
 }
 
 /// A machine.
