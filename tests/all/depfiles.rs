@@ -172,5 +172,8 @@ fn depfiles_equal_the_local_ones_as_text() {
 
 /// A depfile's words, however its lines are wrapped.
 fn unwrapped(depfile: &str) -> Vec<&str> {
-    depfile.split_whitespace().filter(|word| *word != "\\").collect()
+    depfile
+        .split_whitespace()
+        .filter(|word| *word != "\\")
+        .collect()
 }

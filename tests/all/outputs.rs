@@ -70,80 +70,68 @@ fn directories_links_modes_and_removals() {
     assert_eq!(pictures[0], bare);
 }
 
-/// Prepares `a.o` in some way, then compiles over it; both ways must come to the same picture.
-fn over(prepare: impl Fn(&Path)) {
-    over_by(1, prepare);
+/// What stands at `a.o`, or in `a.c`, before a compile: a name, the jobs that go to a pod, and how
+/// it is made.
+type Before = (&'static str, u64, fn(&Path));
+
+const BEFORE: [Before; 8] = [
+    ("nothing", 1, |_| ()),
+    ("a file", 1, |dir| old(&dir.join("a.o"), 0o644)),
+    ("an executable file", 1, |dir| old(&dir.join("a.o"), 0o755)),
+    ("a read-only file", 1, |dir| old(&dir.join("a.o"), 0o444)),
+    ("a symlink", 1, |dir| {
+        old(&dir.join("target"), 0o644);
+        symlink("target", dir.join("a.o")).unwrap();
+    }),
+    // Which of two things the tool does with such a link, only the tool knows.
+    ("a dangling symlink", 0, |dir| {
+        symlink("nowhere", dir.join("a.o")).unwrap()
+    }),
+    ("a hard link", 1, |dir| {
+        old(&dir.join("other"), 0o644);
+        fs::hard_link(dir.join("other"), dir.join("a.o")).unwrap();
+    }),
+    ("a file, and an error in the source", 1, |dir| {
+        old(&dir.join("a.o"), 0o644);
+        fs::write(dir.join("a.c"), "int a = nothing;\n").unwrap();
+    }),
+];
+
+fn old(path: &Path, mode: u32) {
+    fs::write(path, "old").unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// The same, with so many jobs on the pod.
-fn over_by(jobs: u64, prepare: impl Fn(&Path)) {
+#[test]
+fn over_whatever_stood_there_as_the_bare_tool() {
     for view in ["overlay", "rewrite"] {
         let farm = Farm::with(view, 1);
-        let mut ends = Vec::new();
-        for launcher in [true, false] {
-            let dir = farm.root.join(if launcher { "ours" } else { "bare" });
-            fs::create_dir(&dir).unwrap();
-            fs::write(dir.join("a.c"), "int a;\n").unwrap();
-            prepare(&dir);
-            let mut command = farm.command_in(&dir, if launcher { "cpods-cc" } else { COMPILE[0] });
-            command.env("CPODS_FALLBACK", "0");
-            let words = if launcher {
-                &COMPILE[..]
-            } else {
-                &COMPILE[1..]
-            };
-            let output = command.args(words).output().unwrap();
-            let links = fs::metadata(dir.join("a.o"))
-                .map(|found| found.nlink())
-                .ok();
-            ends.push((text(&output), picture(&dir), links));
+        for (number, (name, jobs, prepare)) in BEFORE.iter().enumerate() {
+            let before = farm.finished();
+            // Names of one length, since objects and messages hold them.
+            let [ours, bare] = ["cpods-cc", "gcc"].map(|program| {
+                let dir = farm.root.join(format!("{number}{}", program.len()));
+                fs::create_dir(&dir).unwrap();
+                fs::write(dir.join("a.c"), "int a;\n").unwrap();
+                prepare(&dir);
+                let mut command = farm.command_in(&dir, program);
+                let words = if program == "gcc" {
+                    &COMPILE[1..]
+                } else {
+                    &COMPILE[..]
+                };
+                let output = command
+                    .env("CPODS_FALLBACK", "0")
+                    .args(words)
+                    .output()
+                    .unwrap();
+                let links = fs::metadata(dir.join("a.o")).map(|found| found.nlink());
+                (text(&output), picture(&dir), links.ok())
+            });
+            assert_eq!(ours, bare, "{view}: over {name}");
+            assert_eq!(farm.finished(), before + jobs, "{view}: over {name}");
         }
-        assert_eq!(ends[0], ends[1], "{view}");
-        assert_eq!(farm.finished(), jobs, "{view}");
     }
-}
-
-#[test]
-fn over_an_existing_file() {
-    over(|dir| fs::write(dir.join("a.o"), "old").unwrap());
-}
-
-#[test]
-fn over_an_executable_file() {
-    over(|dir| {
-        fs::write(dir.join("a.o"), "old").unwrap();
-        fs::set_permissions(dir.join("a.o"), PermissionsExt::from_mode(0o755)).unwrap();
-    });
-}
-
-#[test]
-fn over_a_read_only_file() {
-    over(|dir| {
-        fs::write(dir.join("a.o"), "old").unwrap();
-        fs::set_permissions(dir.join("a.o"), PermissionsExt::from_mode(0o444)).unwrap();
-    });
-}
-
-#[test]
-fn over_a_symlink() {
-    over(|dir| {
-        fs::write(dir.join("target"), "old").unwrap();
-        symlink("target", dir.join("a.o")).unwrap();
-    });
-}
-
-#[test]
-fn over_a_dangling_symlink() {
-    // Which of two things the tool does with such a link, only the tool knows.
-    over_by(0, |dir| symlink("nowhere", dir.join("a.o")).unwrap());
-}
-
-#[test]
-fn over_a_hard_link() {
-    over(|dir| {
-        fs::write(dir.join("other"), "old").unwrap();
-        fs::hard_link(dir.join("other"), dir.join("a.o")).unwrap();
-    });
 }
 
 #[test]
@@ -170,11 +158,19 @@ fn into_a_missing_directory_fails_in_the_tools_words() {
 }
 
 #[test]
-fn a_failing_compile_removes_what_the_bare_one_removes() {
-    over(|dir| {
-        fs::write(dir.join("a.o"), "old").unwrap();
-        fs::write(dir.join("a.c"), "int a = nothing;\n").unwrap();
-    });
+fn what_a_killed_wrapper_left_is_swept_by_the_next() {
+    let farm = Farm::new();
+    farm.write("a.c", "int a;\n");
+    farm.write("a.o", "old");
+    let left = cpods::cc::temporary_of(&farm.root.join("a.o"));
+    fs::write(&left, "half").unwrap();
+    farm.cc_remote(&COMPILE);
+    let names: Vec<_> = fs::read_dir(&farm.root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(farm.read("a.o").starts_with(b"\x7fELF"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `cpods run`, `slots`, `status` and `explain`.
 
 use crate::project::Project;
-use crate::support::{Farm, text};
+use crate::support::{Farm, text, wait_for, wait_for_end};
+use crate::tool::{make_tool, wait_for_gates};
+use rustix::process::Signal;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -152,13 +154,53 @@ fn a_signal_reaches_the_build() {
         .arg(&farm.root)
         .args(["--", "sh", "-c", script]);
     let mut child = command.spawn().unwrap();
-    crate::support::wait_for("the build", || {
+    wait_for("the build", || {
         farm.root.join("started").exists().then_some(())
     });
     let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let ended = crate::support::wait_for_end("cpods run", &mut child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let ended = wait_for_end("cpods run", &mut child);
     assert_eq!(ended.code(), Some(3));
+}
+
+#[test]
+fn a_terminal_shows_progress_in_its_last_row_and_gets_it_back() {
+    let farm = Farm::without_hub();
+    make_tool(&farm);
+    farm.write("in", "slow\n");
+    let seen = farm.dir.path().join("typescript");
+    let build = format!("cpods-cc ./tool gate in out {}", farm.tag());
+    let run = format!(
+        "stty rows 24 cols 80; exec cpods run -j1 --root {} -- {build}",
+        farm.root.display()
+    );
+    let mut command = farm.command("script");
+    command
+        .args(["-q", "-e", "-f", "-c", &run])
+        .arg(&seen)
+        .stdout(std::process::Stdio::null());
+    let mut terminal = command.spawn().unwrap();
+    let shown = || String::from_utf8_lossy(&std::fs::read(&seen).unwrap_or_default()).into_owned();
+    wait_for("the job in the progress line", || {
+        shown().contains("1 running").then_some(())
+    });
+    assert!(
+        shown().contains("\x1b[1;23r"),
+        "the last row is kept free: {:?}",
+        shown()
+    );
+    assert!(shown().contains("\x1b[24;1H"), "{:?}", shown());
+    wait_for_gates(&farm, 1)[0].signal(Signal::USR1);
+    assert!(wait_for_end("cpods run on a terminal", &mut terminal).success());
+    let shown = shown();
+    let (_, after) = shown.rsplit_once("1 running").unwrap();
+    let row_is_back = after
+        .find("\x1b[r")
+        .expect("the whole screen scrolls again");
+    assert!(
+        after[row_is_back..].contains("cpods: 1 jobs on pods"),
+        "{after:?}"
+    );
 }
 
 #[test]
@@ -213,7 +255,7 @@ fn status_for_people_and_programs() {
             .any(|tool| tool["program"] == "gcc" && tool["tool"] == "gcc")
     );
     farm.workds[0].kill();
-    crate::support::wait_for("the loss of the pod", || {
+    wait_for("the loss of the pod", || {
         let said = text(&farm.bare(&["cpods", "status"]));
         (said.contains("down") && said.contains("connect")).then_some(())
     });
