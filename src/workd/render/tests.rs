@@ -1,3 +1,5 @@
+//! Jobs rendered for both views.
+
 use super::*;
 use crate::job::{Need, Output};
 
