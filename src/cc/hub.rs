@@ -138,19 +138,25 @@ fn is_something_else(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket())
 }
 
-/// A hub decides what the build's outputs hold: only our own is believed.
+/// A hub decides what the build's outputs hold: only our own is believed, at a socket that nobody
+/// else could have put there.
 fn owned_by_us(stream: &UnixStream, path: &Path) -> Result<(), HubError> {
-    let unusable = |error: rustix::io::Errno| HubError::Unusable {
+    use std::os::unix::fs::MetadataExt;
+    let unusable = |source: io::Error| HubError::Unusable {
         path: path.into(),
-        source: error.into(),
+        source,
     };
-    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(unusable)?;
-    if peer.uid == rustix::process::geteuid() {
-        return Ok(());
+    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|e| unusable(e.into()))?;
+    let owner = std::fs::metadata(path).map_err(unusable)?.uid();
+    let own = rustix::process::geteuid().as_raw();
+    match [peer.uid.as_raw(), owner]
+        .into_iter()
+        .find(|user| *user != own)
+    {
+        None => Ok(()),
+        Some(user) => Err(HubError::Misconfigured {
+            path: path.into(),
+            why: format!("it belongs to user {user}, not to you"),
+        }),
     }
-    let why = format!("it belongs to user {}, not to you", peer.uid.as_raw());
-    Err(HubError::Misconfigured {
-        path: path.into(),
-        why,
-    })
 }
