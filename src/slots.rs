@@ -80,7 +80,7 @@ impl Slots {
             return Ok(slots);
         }
         let file = open_high(&make_runtime_dir()?.join("slots"))?;
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = cores();
         Ok(SLOTS.get_or_init(|| Self {
             file,
             held: Mutex::new(vec![false; count]),
@@ -146,6 +146,12 @@ impl Drop for Slot {
         self.slots.set(self.byte, libc::F_UNLCK);
         self.slots.lock_table()[self.byte] = false;
     }
+}
+
+/// The cores that this process may use. Not the standard library's count, which also reads
+/// control groups: a dozen calls, in a program that is started once per command.
+fn cores() -> usize {
+    rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count().max(1) as usize)
 }
 
 /// Opens the lock file at a descriptor out of the way of scripts.

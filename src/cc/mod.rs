@@ -312,7 +312,6 @@ fn may_fall_back() -> bool {
 /// Tells the hub, for its counters, that a command runs here.
 fn tell(tool: &str, why: &str) {
     hub::tell(&FromClient::RanLocally {
-        client: surroundings::client(),
         tool: tool.into(),
         why: why.into(),
     });

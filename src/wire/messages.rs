@@ -35,8 +35,6 @@ pub enum FromClient {
     Submit(Box<Submit>),
     /// The wrapper runs the command itself; for the counters only, not answered.
     RanLocally {
-        /// Which build.
-        client: ClientKey,
         /// The rule's name, or the program's where no rule covers it.
         tool: String,
         /// Why, in a few words that are alike for alike cases.

@@ -106,7 +106,6 @@ fn from_client(golden: &mut Golden) {
         task: vec![1, 2, 3],
     };
     let local = FromClient::RanLocally {
-        client,
         tool: "gcc".into(),
         why: "links".into(),
     };

@@ -4,7 +4,7 @@ use crate::support::{Farm, text, wait_for};
 use cpods::paths::Roots;
 use cpods::wire::codec;
 use cpods::wire::frame::{self, HELLO_BYTES, Hello, Kind, MAX_DATA_BYTES, MAX_MESSAGE_BYTES, Peer};
-use cpods::wire::messages::{ClientKey, FromClient, ToPod};
+use cpods::wire::messages::{FromClient, ToPod};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -189,11 +189,10 @@ fn bombard(farm: &Farm, socket: &Path, daemon: u32, log: &str, line: &str, sort:
 #[test]
 fn the_scheduler_drops_ten_thousand_bad_peers() {
     let farm = Farm::new();
-    let client = ClientKey { pid: 1, started: 1 };
     let (tool, why) = ("gcc".to_owned(), "a test".to_owned());
     let sort = Sort {
         belongs: Peer::Client,
-        valid_message: codec::encode(&FromClient::RanLocally { client, tool, why }).unwrap(),
+        valid_message: codec::encode(&FromClient::RanLocally { tool, why }).unwrap(),
         decodes: |bytes| codec::decode::<FromClient>(bytes).is_ok(),
     };
     let daemon = farm.schedd.pid();
