@@ -8,6 +8,7 @@ mod tool;
 mod depfiles;
 mod fallback;
 mod faults;
+mod full_disk;
 mod golden;
 mod house;
 mod launcher;

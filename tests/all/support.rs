@@ -46,7 +46,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn new(child: Child) -> Self {
+    pub(crate) fn new(child: Child) -> Self {
         Self {
             child: child.into(),
         }
