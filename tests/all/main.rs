@@ -12,6 +12,7 @@ mod full_disk;
 mod golden;
 mod house;
 mod launcher;
+mod misconfigured;
 mod ninja;
 mod ninja_ends;
 mod outputs;
