@@ -161,6 +161,8 @@ pub struct Surroundings {
     pub umask: u32,
     /// `PWD`, where it names the working directory by another spelling.
     pub pwd: Option<Bytes>,
+    /// Symlinks outside the roots that `pwd` passes: path and target, each.
+    pub pwd_links: Vec<(Bytes, Bytes)>,
     /// Soft resource limits as (`RLIMIT_*` number, soft limit); `u64::MAX` is none.
     pub limits: Vec<(u32, u64)>,
 }

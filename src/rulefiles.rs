@@ -62,11 +62,19 @@ pub fn folder(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    set("CPODS_RULES").or_else(|| {
-        let config = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-        let config = config.or_else(|| Some(set("HOME")?.join(".config")));
-        Some(config?.join("cpods/rules"))
-    })
+    set("CPODS_RULES").or_else(|| Some(config_folder(env)?.join("rules")))
+}
+
+/// The user's configuration folder of cpods; none where no home is known.
+pub fn config_folder(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| {
+        env(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let config = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let config = config.or_else(|| Some(set("HOME")?.join(".config")))?;
+    Some(config.join("cpods"))
 }
 
 /// The rules of this process: built-in ones and those in its user's [`folder`].

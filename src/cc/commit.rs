@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A failed commit, naming the file.
@@ -108,6 +109,23 @@ impl Commit {
             .map_err(failed("write", &entry.path))
     }
 
+    /// The content of each depfile.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn depfiles(&self) -> Result<Vec<Vec<u8>>, CommitError> {
+        let depfiles = self.entries.iter().filter_map(|entry| {
+            let content = entry.content.as_ref();
+            Some((
+                entry,
+                content.filter(|_| entry.role == Some(Role::Depfile))?,
+            ))
+        });
+        depfiles
+            .map(|(entry, content)| content.read().map_err(failed("read", &entry.path)))
+            .collect()
+    }
+
     /// Checks every digest, then puts everything in place, primary outputs last.
     ///
     /// # Errors
@@ -167,7 +185,7 @@ impl Entry {
 impl Content {
     fn beside(path: &Path) -> Result<Self, CommitError> {
         let dir = directory_of(path);
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let hasher = blake3::Hasher::new();
         match rustix::fs::openat(CWD, dir, flags, Mode::from(0o600)) {
             Ok(file) => {
@@ -184,7 +202,7 @@ impl Content {
         }
         let named = temporary_of(path);
         let flags =
-            OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(CWD, &named, flags, Mode::from(0o600))
             .map_err(|error| failed("write into", dir)(error.into()))?;
         Ok(Self {
@@ -192,6 +210,12 @@ impl Content {
             named: Some(named),
             hasher,
         })
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut whole = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(0)];
+        self.file.read_exact_at(&mut whole, 0)?;
+        Ok(whole)
     }
 
     /// Mode and times first, the name last.

@@ -7,11 +7,13 @@
 //! No async runtime, no argument parser, no logger: it is started once per job.
 
 mod commit;
+mod depfile;
 mod hub;
 mod local;
 mod look;
 mod output;
 mod session;
+mod spelling;
 mod surroundings;
 
 pub use commit::{Commit, CommitError, temporary_of};
@@ -23,6 +25,7 @@ use crate::job::{Ending, Job};
 use crate::rules::{self, Decision, Reason, RuleSet};
 use crate::wire::codec;
 use crate::wire::messages::{FromClient, Submit, Task};
+use depfile::Known;
 use session::{End, Session};
 use std::ffi::OsString;
 use std::io::Write;
@@ -174,8 +177,7 @@ impl Call {
         match self.submit(*job, &hub) {
             Ok((job, submit)) => {
                 let rule = rules.rule(&job.need.tool);
-                let not_found = rule.map_or(&[][..], |rule| &rule.not_found);
-                self.remote(&job, submit, &mut hub, not_found)
+                self.remote(&job, submit, &mut hub, rule)
             }
             Err(why) => {
                 tell(parsed.tool(), &why);
@@ -230,15 +232,17 @@ impl Call {
         job: &Job,
         mut submit: Submit,
         hub: &mut Hub,
-        not_found: &[rules::Text],
+        rule: Option<&rules::Rule>,
     ) -> ExitCode {
         let mut session = Session {
             outputs: &job.outputs,
             spool: output::Spool::new(),
-            not_found: if may_fall_back() && self.program.is_some() {
-                not_found
-            } else {
-                &[]
+            not_found: rule
+                .filter(|_| may_fall_back() && self.program.is_some())
+                .map_or(&[][..], |rule| &rule.not_found),
+            known: Known {
+                cwd: &self.cwd,
+                system: rule.map_or(&[][..], |rule| &rule.system),
             },
         };
         let why = loop {
@@ -252,6 +256,10 @@ impl Call {
                     let why = "a file was not found on the pod";
                     tell(&job.need.tool, why);
                     break why.into();
+                }
+                Ok(End::Foreign(path)) => {
+                    tell(&job.need.tool, "it read a file outside the roots");
+                    break format!("it read `{}` on the pod", path.display());
                 }
                 Ok(End::Refused(why)) => return fail(&why),
                 Ok(End::Lost(error)) => {

@@ -1,6 +1,7 @@
 //! One job's talk with the hub: submit, relay what the tool says, collect what it wrote, commit.
 
 use super::commit::{Commit, CommitError};
+use super::depfile::Known;
 use super::hub::Hub;
 use super::output::Spool;
 use crate::job::{Ending, Role, Wrote};
@@ -20,6 +21,9 @@ pub(crate) enum End {
     Local(String),
     /// The tool failed and said that a file is not there. Nothing was shown or put in place.
     Missing,
+    /// It read this file of the pod's own, or one that is not here any more. Nothing was shown or
+    /// put in place.
+    Foreign(PathBuf),
     /// The hub says: it cannot be run anywhere.
     Refused(String),
     /// The hub is gone.
@@ -48,6 +52,8 @@ pub(crate) struct Session<'a> {
     pub(crate) spool: Spool,
     /// What the tool says when it misses a file. Empty where it cannot be run here either.
     pub(crate) not_found: &'a [crate::rules::Text],
+    /// What it may have read, by its depfile.
+    pub(crate) known: Known<'a>,
 }
 
 struct Try {
@@ -107,7 +113,7 @@ impl Session<'_> {
             ToClient::Finished(finished) => return self.finish(this, &finished).map(Some),
             ToClient::RunLocally { why } => return Ok(Some(End::Local(why))),
             ToClient::Refused { why } => return Ok(Some(End::Refused(why))),
-            ToClient::Welcome { .. } | ToClient::Status(_) => {}
+            ToClient::Welcome { .. } | ToClient::Status(_) | ToClient::Done { .. } => {}
         }
         Ok(None)
     }
@@ -136,6 +142,11 @@ impl Session<'_> {
         // A file outside the roots, which no pod is shown, may well be there on this machine.
         if !finished.ending.is_success() && self.spool.holds_any(self.not_found) {
             return Ok(End::Missing);
+        }
+        for depfile in this.commit.depfiles()? {
+            if let Some(path) = self.known.first_unknown(&depfile, &this.roots) {
+                return Ok(End::Foreign(path));
+            }
         }
         std::mem::take(&mut this.commit).finish(stamp, &finished.digests)?;
         self.spool.show().map_err(SessionError::Output)?;

@@ -1,13 +1,14 @@
 //! What of this process the tool on the pod shall see again: umask, limits, `PWD`, and which
 //! build it belongs to.
 
+use super::spelling::links;
 use crate::job::Surroundings;
 use crate::paths::{Bytes, Roots};
 use crate::wire::messages::ClientKey;
 use rustix::process::{Resource, getrlimit};
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Limits that change what a tool does, with their numbers in Linux's ABI. The rest (locked memory, priorities) is the pod's own.
 const LIMITS: [(Resource, u32); 6] = [
@@ -32,9 +33,11 @@ pub(crate) fn surroundings(cwd: &Path, roots: &Roots) -> Result<Surroundings, St
         .iter()
         .filter_map(|&(resource, number)| getrlimit(resource).current.map(|soft| (number, soft)))
         .collect();
+    let (pwd, pwd_links) = spelled_pwd(std::env::var_os("PWD").as_deref(), cwd, roots)?;
     Ok(Surroundings {
         umask: umask(),
-        pwd: spelled_pwd(std::env::var_os("PWD").as_deref(), cwd, roots)?,
+        pwd,
+        pwd_links,
         limits,
     })
 }
@@ -46,31 +49,37 @@ fn umask() -> u32 {
     mask.as_raw_mode()
 }
 
+/// A spelling of the working directory, and the symlinks on its way.
+type Spelled = (Option<Bytes>, Vec<(Bytes, Bytes)>);
+
 /// `PWD` where it is another name of the working directory: compilers write it into debug
 /// information, letter for letter (`/w/.` as well). A `PWD` that is something else is ignored, as
-/// they do (libiberty's getpwd(3), LLVM's `current_path`).
-fn spelled_pwd(pwd: Option<&OsStr>, cwd: &Path, roots: &Roots) -> Result<Option<Bytes>, String> {
+/// they do (libiberty's getpwd(3), LLVM's `current_path`). With it come the symlinks outside the
+/// roots that it passes.
+fn spelled_pwd(pwd: Option<&OsStr>, cwd: &Path, roots: &Roots) -> Result<Spelled, String> {
+    let nothing = Ok((None, Vec::new()));
     let Some(pwd) = pwd.map(Path::new) else {
-        return Ok(None);
+        return nothing;
     };
     if pwd.as_os_str() == cwd.as_os_str() || !pwd.is_absolute() {
-        return Ok(None);
+        return nothing;
     }
     match (std::fs::metadata(pwd), std::fs::metadata(cwd)) {
         (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()) => {}
-        _ => return Ok(None),
+        _ => return nothing,
     }
     if pwd.components().any(|part| part == Component::ParentDir) {
         // Where it leads cannot be told by its text, nor whether it stays in the roots.
         return Err(format!("PWD is `{}`, a way back up", pwd.display()));
     }
     if roots.locate(cwd, pwd).is_some() {
-        return Ok(Some(pwd.into()));
+        return Ok((Some(pwd.into()), Vec::new()));
     }
-    Err(format!(
-        "PWD is `{}`, a way outside the roots",
-        pwd.display()
-    ))
+    let links = links(pwd, roots)
+        .ok_or_else(|| format!("PWD is `{}`, a way outside the roots", pwd.display()))?;
+    let bytes = |path: PathBuf| Bytes::from(path.as_path());
+    let links = links.into_iter().map(|(a, b)| (bytes(a), bytes(b)));
+    Ok((Some(pwd.into()), links.collect()))
 }
 
 /// The build this wrapper belongs to: the nearest ancestor that is no shell running one command.
@@ -163,14 +172,16 @@ mod tests {
         std::os::unix::fs::symlink(&cwd, dir.path().join("outer")).unwrap();
         let roots = Roots::new([&root]).unwrap();
         let spelled = |pwd: &Path| spelled_pwd(Some(pwd.as_os_str()), &cwd, &roots);
-        assert_eq!(spelled_pwd(None, &cwd, &roots), Ok(None));
+        let nothing = || Ok((None, Vec::new()));
+        assert_eq!(spelled_pwd(None, &cwd, &roots), nothing());
         // What no tool would believe.
         for pwd in [&cwd, &root, &root.join("none"), Path::new("real/deep")] {
-            assert_eq!(spelled(pwd), Ok(None), "{}", pwd.display());
+            assert_eq!(spelled(pwd), nothing(), "{}", pwd.display());
         }
         for pwd in [root.join("link"), root.join("link/."), cwd.join("")] {
-            assert_eq!(spelled(&pwd), Ok(Some(pwd.as_path().into())));
+            assert_eq!(spelled(&pwd), Ok((Some(pwd.as_path().into()), Vec::new())));
         }
+        // A job's /tmp is its own, so no link of ours can be there.
         let outer = dir.path().canonicalize().unwrap().join("outer");
         assert!(spelled(&outer).unwrap_err().contains("outside the roots"));
         let back = root.join("link/../deep");

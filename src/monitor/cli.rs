@@ -1,8 +1,8 @@
 //! The command line of `cpods`.
 
 use super::{explain, man, run, show};
-use crate::schedd::PodConfig;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use crate::schedd::{PodConfig, View};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +27,16 @@ enum Command {
     },
     /// Print the number to give to `ninja -j`
     Slots,
+    /// Take a pod into use: connect to it and mount the roots' files there
+    Mount {
+        /// The pod's name
+        pod: String,
+    },
+    /// Take a pod out of use: its jobs move, its mount and connection end
+    Unmount {
+        /// The pod's name
+        pod: String,
+    },
     /// Show what would be done with a command, and why
     Explain(Explain),
     /// Write the man pages of all programs into a directory
@@ -49,11 +59,12 @@ pub(super) struct Run {
     #[arg(long = "root", value_name = "DIR")]
     pub(super) roots: Vec<PathBuf>,
 
-    /// A pod and how to reach its worker; may be given several times [default: this machine]
-    #[arg(long = "pod", value_name = "NAME=unix:PATH")]
+    /// A pod and how to reach it: a host for ssh, NAME=ssh:HOST, NAME=unix:PATH, or `local` for
+    /// this machine; may be given several times [default: as configured, else this machine]
+    #[arg(long = "pod", value_name = "POD")]
     pub(super) pods: Vec<PodConfig>,
 
-    /// What jobs see on this machine's own pod
+    /// What jobs see on pods named here
     #[arg(long, value_enum, default_value_t = View::Auto)]
     pub(super) view: View,
 
@@ -68,28 +79,6 @@ pub(super) struct Run {
     /// The build
     #[arg(required = true, trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
-}
-
-/// A pod's view, as asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum View {
-    /// The best that this machine allows
-    Auto,
-    /// The roots at their own paths
-    Overlay,
-    /// The roots elsewhere, paths rewritten
-    Rewrite,
-}
-
-impl View {
-    /// As the worker's command line has it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Overlay => "overlay",
-            Self::Rewrite => "rewrite",
-        }
-    }
 }
 
 /// `cpods explain`.
@@ -119,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Status { json } => show::status(json),
         Command::Slots => show::slots(),
+        Command::Mount { pod } => show::use_pod(&pod, true),
+        Command::Unmount { pod } => show::use_pod(&pod, false),
         Command::Explain(args) => explain::explain(args),
         Command::Man { dir } => man::write(&dir),
     };

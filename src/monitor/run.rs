@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::cli::Run;
 use super::show;
 use crate::cc::{Hub, socket_path};
-use crate::schedd::{self, Address, Config, PodConfig, Schedd};
+use crate::schedd::{self, Config, PodConfig, Schedd};
 use crate::slots;
 use crate::wire::messages::Status;
 use anyhow::{Context, bail};
@@ -17,13 +17,10 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long the first pod may take to prove itself.
-const PODS_WITHIN: Duration = Duration::from_secs(20);
+const PODS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two pictures of the progress line.
 const REDRAW: Duration = Duration::from_millis(250);
-
-/// The name of this machine's own pod.
-const OWN_POD: &str = "local";
 
 pub(super) fn run(args: Run) -> anyhow::Result<ExitCode> {
     super::log_to_stderr(&args.log)?;
@@ -67,18 +64,15 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let dir = PrivateDir::make()?;
     let socket = dir.0.join("hub.sock");
     let listener = crate::wire::socket::listen(&socket)?;
+    let file = schedd::load_own()?;
     let roots = schedd::canonical_roots(&super::roots::given_or_default(&args.roots)?)?;
-    let pods = if args.pods.is_empty() {
-        vec![own_pod(args)?]
-    } else {
-        args.pods.clone()
+    let pods = match (&args.pods[..], &file.pods[..]) {
+        ([], []) => vec![PodConfig::own(args.jobs, args.view)],
+        ([], configured) => configured.to_vec(),
+        (given, _) => given.iter().map(|pod| as_told(pod, args)).collect(),
     };
-    let config = Config {
-        roots,
-        pods,
-        rules: std::sync::Arc::new(crate::rulefiles::load_own()?),
-        patience: schedd::DEFAULT_PATIENCE,
-    };
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let config = Config::new(roots, pods, file, args.log.clone())?.with_own_worker(own);
     let schedd = Schedd::start(config, listener);
     wait_for_pods(&schedd).await;
     let end = build(args, &socket, &Source::Own(&schedd)).await;
@@ -86,22 +80,13 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     end
 }
 
-/// A pod on this machine, started from this very program.
-fn own_pod(args: &Run) -> anyhow::Result<PodConfig> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut argv: Vec<OsString> = ["cpods-workd", "--stdio", "--name", OWN_POD, "--view"]
-        .map(Into::into)
-        .into();
-    argv.push(args.view.name().into());
-    argv.extend(["--log".into(), args.log.clone().into()]);
-    if let Some(jobs) = args.jobs {
-        argv.extend(["--slots".into(), jobs.to_string().into()]);
+/// A pod named on the command line, with what else stands there.
+fn as_told(pod: &PodConfig, args: &Run) -> PodConfig {
+    PodConfig {
+        slots: args.jobs.filter(|_| pod.is_own()).or(pod.slots),
+        view: args.view,
+        ..pod.clone()
     }
-    Ok(PodConfig {
-        name: OWN_POD.into(),
-        address: Address::Spawn { program, argv },
-        own: true,
-    })
 }
 
 /// Until every pod joined or said why it cannot; a build begun before would run locally.

@@ -6,21 +6,53 @@ use anyhow::{Context, bail};
 use serde_json::json;
 use std::fmt::Write;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a pod that is taken into use may take to be there.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks whether it is.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Asks the running hub.
 pub(super) fn ask() -> anyhow::Result<Status> {
-    let mut hub =
-        Hub::connect().with_context(|| format!("socket `{}`", socket_path().display()))?;
-    hub.say(&FromClient::Status).context("cannot ask the hub")?;
-    match hub
-        .connection()
-        .frame()
-        .and_then(|frame| frame.message())
-        .context("cannot read the hub's answer")?
-    {
+    match say(&FromClient::Status)? {
         ToClient::Status(status) => Ok(*status),
         other => bail!("the hub answered something else: {other:?}"),
+    }
+}
+
+fn say(message: &FromClient) -> anyhow::Result<ToClient> {
+    let mut hub =
+        Hub::connect().with_context(|| format!("socket `{}`", socket_path().display()))?;
+    hub.say(message).context("cannot ask the hub")?;
+    let answer = hub.connection().frame();
+    answer
+        .and_then(|frame| frame.message())
+        .context("cannot read the hub's answer")
+}
+
+/// Takes a pod into use, and waits until it is or says why not; or takes it out of use.
+pub(super) fn use_pod(name: &str, wanted: bool) -> anyhow::Result<ExitCode> {
+    let pod = name.to_owned();
+    match say(&FromClient::Use { pod, wanted })? {
+        ToClient::Done { trouble: None } => {}
+        ToClient::Done {
+            trouble: Some(trouble),
+        } => bail!(trouble),
+        other => bail!("the hub answered something else: {other:?}"),
+    }
+    let end = Instant::now() + CONNECTS_WITHIN;
+    loop {
+        let status = ask()?;
+        let pod = status.pods.iter().find(|pod| pod.name == name);
+        let (up, why) = pod.map_or((false, ""), |pod| (pod.up, &pod.why));
+        if up == wanted {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if Instant::now() > end {
+            bail!("pod `{name}` does not come up: {why}");
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -75,13 +107,14 @@ fn to_text(status: &Status) -> String {
         let state = if pod.up { "up" } else { "down" };
         let _ = writeln!(
             text,
-            "pod      {} ({}): {state}, {} of {} slots busy, {} jobs done, view {}",
+            "pod      {} ({}): {state}, {} of {} slots busy, {} jobs done, view {}, files {}",
             pod.name,
             pod.address,
             pod.running,
             pod.slots,
             pod.finished,
-            view_name(pod)
+            view_name(pod),
+            pod.files
         );
         for why in [&pod.why, &pod.offer.view_why] {
             if !why.is_empty() {
@@ -138,7 +171,7 @@ fn pod_json(pod: &PodStatus) -> serde_json::Value {
         "name": pod.name, "address": pod.address, "up": pod.up, "why": pod.why,
         "slots": pod.slots, "running": pod.running, "finished": pod.finished,
         "busy_seconds": Duration::from_micros(pod.busy_us).as_secs_f64(),
-        "machine": pod.offer.machine, "view": view_name(pod), "view_why": pod.offer.view_why,
+        "machine": pod.offer.machine, "files": pod.files, "view": view_name(pod), "view_why": pod.offer.view_why,
         "tools": tools,
     })
 }

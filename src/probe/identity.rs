@@ -128,7 +128,7 @@ fn add_reachable(
         } else if path.is_file() {
             fields.add(b"file");
             // One that cannot be read cannot be read by the tool either.
-            fields.content(sources.digests.digest(&path).ok());
+            fields.content(sources.forest.file(&path));
         } else {
             // A device or a socket has no content of its own.
             fields.add(b"other");

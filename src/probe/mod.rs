@@ -21,6 +21,7 @@ mod identity;
 mod parallel;
 mod path;
 mod prober;
+mod seen;
 mod store;
 mod tree;
 mod watch;

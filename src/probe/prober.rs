@@ -1,13 +1,14 @@
 //! Probes tools, and remembers what it found for as long as it is true.
 
 use super::command::CommandError;
-use super::digests::{Digests, Stamp, now};
+use super::digests::{Digests, Seconds, Stamp, now};
 use super::elf::{self, Needs};
 use super::evidence::{Asking, Evidence};
 use super::gather::{Ask, gather_all};
 use super::identity::{self, Sources};
 use super::parallel;
 use super::path::{all_on_path, directories};
+use super::seen::Seen;
 use super::tree::Forest;
 use crate::job::Digest;
 use crate::rules::{Probe, Rule, RuleSet};
@@ -71,6 +72,9 @@ pub fn default_cache() -> Option<PathBuf> {
         .then(|| cache.join("cpods").join("digests"))
 }
 
+/// Files as they were before they were looked at.
+type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
 /// A tool that was probed.
 #[derive(Clone, Debug)]
 struct Record {
@@ -80,7 +84,7 @@ struct Record {
     /// Where the program's path led.
     resolved: PathBuf,
     /// The files that are checked at each question: programs and what they load.
-    stamps: Vec<(PathBuf, Stamp)>,
+    stamps: Stamps,
     /// How many doubts there had been.
     round: u64,
 }
@@ -88,12 +92,9 @@ struct Record {
 impl Record {
     /// Whether the tool's own files are as they were.
     fn is_true(&self, path: &Path) -> bool {
-        let stamp = |file: &Path| file.metadata().map(|found| Stamp::of(&found));
+        let stamp = |file: &Path| file.metadata().ok().map(|found| Stamp::of(&found));
         path.canonicalize().is_ok_and(|real| real == self.resolved)
-            && self
-                .stamps
-                .iter()
-                .all(|(file, then)| stamp(file).is_ok_and(|now| now == *then))
+            && self.stamps.iter().all(|(file, then)| stamp(file) == *then)
     }
 }
 
@@ -110,6 +111,7 @@ pub struct Prober {
     digests: Digests,
     records: HashMap<(String, PathBuf), Record>,
     watched: BTreeSet<PathBuf>,
+    seen: Seen,
     round: u64,
 }
 
@@ -125,6 +127,7 @@ impl Prober {
             digests,
             records: HashMap::new(),
             watched: directories(path).collect(),
+            seen: Seen::new(),
             round: 0,
         }
     }
@@ -140,6 +143,13 @@ impl Prober {
     pub fn doubt(&mut self) {
         self.round += 1;
         self.watched = directories(&self.path).collect();
+        self.seen = Seen::new();
+    }
+
+    /// Whether all that was looked at since the last doubt is as it was, for sure. Cheap against a
+    /// new probe: to be asked once what is in [`Prober::watched`] is really watched.
+    pub fn is_unchanged(&self) -> bool {
+        self.seen.is_unchanged()
     }
 
     /// What the program at `path`, called `program`, is. For a rule that covers executables in
@@ -225,6 +235,9 @@ impl Prober {
 
     fn probe_batch(&mut self, asks: &[Ask<'_>]) -> Vec<Result<OfferedTool, ProbeError>> {
         let looked = now();
+        for directory in &self.watched {
+            self.seen.note(directory);
+        }
         let asking = Asking {
             path: &self.path,
             limit: self.limit,
@@ -236,14 +249,20 @@ impl Prober {
             .map(|(_, evidence)| evidence)
             .collect();
         let needs = all_needs(&found, asking);
-        self.digest_programs(&found, &needs);
-        let mut forest = Forest::new(&self.digests);
+        let files = program_files(&found, &needs);
+        for file in &files {
+            self.seen.note(file);
+        }
+        // Hashed on all cores here; an error comes up again where the digest is needed.
+        let digests = &self.digests;
+        parallel::map(&files, 1, |file| digests.digest(file).is_ok());
+        let mut forest = Forest::new(digests, &mut self.seen);
         let searched = found.iter().flat_map(|evidence| &evidence.searched);
         let searched: BTreeSet<&PathBuf> = searched.filter_map(|(_, path)| path.as_ref()).collect();
         // A directory that cannot be walked fails the tools that search it, below.
         let _ = forest.walk_all(searched.into_iter().cloned().collect());
         let mut sources = Sources {
-            digests: &self.digests,
+            digests,
             forest: &mut forest,
             needs: &needs,
         };
@@ -252,32 +271,31 @@ impl Prober {
         for (ask, gathered) in asks.iter().zip(gathered) {
             let result = gathered.and_then(|(resolved, evidence)| {
                 let offered = offer(ask, &evidence, &mut sources)?;
-                let stamps = stamps(&evidence, &needs);
-                records.push((ask, offered.clone(), resolved, stamps));
+                records.push((ask, offered.clone(), resolved, evidence));
                 Ok(offered)
             });
             results.push(result);
         }
         let walked: Vec<PathBuf> = forest.directories().collect();
+        let files = forest.files().to_vec();
         self.watched.extend(walked);
-        for (ask, offered, resolved, stamps) in records {
+        self.watch_around(files.iter().chain(asks.iter().map(|ask| &ask.path)));
+        for (ask, offered, resolved, evidence) in records {
+            let own = program_files(&[&evidence], &needs).into_iter();
+            let stamps = own
+                .map(|file| (file.clone(), self.seen.note(file)))
+                .collect();
             self.remember(ask, offered, resolved, stamps, looked);
         }
         self.save();
         results
     }
 
-    /// Hashes what will be asked for one by one.
-    fn digest_programs(&self, found: &[&Evidence], needs: &HashMap<PathBuf, Needs>) {
-        let programs = found.iter().flat_map(|evidence| &evidence.programs);
-        let loaded = needs.values().flat_map(|needs| &needs.files);
-        let files: BTreeSet<&PathBuf> = programs
-            .filter_map(|(_, path)| path.as_ref())
-            .chain(loaded)
-            .collect();
-        let files: Vec<&PathBuf> = files.into_iter().collect();
-        // An error comes up again where the digest is needed.
-        parallel::map(&files, 1, |file| self.digests.digest(file).is_ok());
+    fn watch_around<'p>(&mut self, files: impl Iterator<Item = &'p PathBuf>) {
+        for directory in files.filter_map(|file| file.parent()) {
+            self.seen.note(directory);
+            self.watched.insert(directory.into());
+        }
     }
 
     fn remember(
@@ -285,16 +303,13 @@ impl Prober {
         ask: &Ask<'_>,
         offered: OfferedTool,
         resolved: PathBuf,
-        stamps: Vec<(PathBuf, Stamp)>,
-        looked: super::digests::Seconds,
+        stamps: Stamps,
+        looked: Seconds,
     ) {
-        let named = stamps.iter().map(|(file, _)| file).chain([&ask.path]);
-        let around = named
-            .filter_map(|file| file.parent())
-            .map(Path::to_path_buf);
-        self.watched.extend(around);
+        self.watch_around(stamps.iter().map(|(file, _)| file));
         let key = (ask.rule.tool.to_string(), ask.path.clone());
-        if !stamps.iter().all(|(_, stamp)| stamp.is_settled(looked)) {
+        let settled = |stamp: &Option<Stamp>| stamp.is_some_and(|it| it.is_settled(looked));
+        if !stamps.iter().all(|(_, stamp)| settled(stamp)) {
             // Too new to be told from its next version: looked at anew each time.
             self.records.remove(&key);
             return;
@@ -354,19 +369,22 @@ fn offer(
     })
 }
 
-/// Stamps of the tool's own programs and of what they load.
-fn stamps(evidence: &Evidence, needs: &HashMap<PathBuf, Needs>) -> Vec<(PathBuf, Stamp)> {
-    let programs = evidence.programs.iter();
-    let programs = programs.filter_map(|(_, path)| path.as_ref());
-    let files: BTreeSet<&PathBuf> = programs
-        .flat_map(|program| {
-            let needs = needs
-                .get(program)
-                .filter(|_| evidence.libraries)
-                .into_iter();
-            needs.flat_map(|needs| &needs.files).chain([program])
-        })
-        .collect();
-    let stamp = |file: &PathBuf| Some((file.clone(), Stamp::of(&file.metadata().ok()?)));
-    files.into_iter().filter_map(stamp).collect()
+/// The tools' own programs and what they load.
+fn program_files<'e>(
+    found: &[&'e Evidence],
+    needs: &'e HashMap<PathBuf, Needs>,
+) -> Vec<&'e PathBuf> {
+    let mut files = BTreeSet::new();
+    for evidence in found {
+        for program in evidence
+            .programs
+            .iter()
+            .filter_map(|(_, path)| path.as_ref())
+        {
+            let loaded = needs.get(program).filter(|_| evidence.libraries);
+            files.insert(program);
+            files.extend(loaded.into_iter().flat_map(|needs| &needs.files));
+        }
+    }
+    files.into_iter().collect()
 }

@@ -5,6 +5,7 @@
 
 use super::digests::{Digests, Stamp};
 use super::parallel;
+use super::seen::Seen;
 use crate::job::Digest;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, FileType};
@@ -43,16 +44,21 @@ pub(super) struct Summary {
 #[derive(Debug)]
 pub(super) struct Forest<'d> {
     digests: &'d Digests,
+    seen: &'d mut Seen,
     trees: BTreeMap<PathBuf, Tree>,
     summaries: HashMap<PathBuf, Arc<Summary>>,
+    /// Files looked at by themselves.
+    files: Vec<PathBuf>,
 }
 
 impl<'d> Forest<'d> {
-    pub(super) fn new(digests: &'d Digests) -> Self {
+    pub(super) fn new(digests: &'d Digests, seen: &'d mut Seen) -> Self {
         Self {
             digests,
+            seen,
             trees: BTreeMap::new(),
             summaries: HashMap::new(),
+            files: Vec::new(),
         }
     }
 
@@ -79,6 +85,11 @@ impl<'d> Forest<'d> {
         Ok(summary)
     }
 
+    /// Every file that was looked at by itself.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// Every directory that was walked.
     pub(super) fn directories(&self) -> impl Iterator<Item = PathBuf> {
         self.trees.iter().flat_map(|(root, tree)| {
@@ -90,6 +101,13 @@ impl<'d> Forest<'d> {
         })
     }
 
+    /// The digest of a file that lies by itself; none if it cannot be read.
+    pub(super) fn file(&mut self, path: &Path) -> Option<Digest> {
+        let stamp = self.seen.note(path)?;
+        self.files.push(path.into());
+        self.digests.digest_of(path, stamp).ok()
+    }
+
     fn covering(&self, directory: &Path) -> Option<(&Path, &Tree)> {
         directory.ancestors().find_map(|ancestor| {
             let (root, tree) = self.trees.get_key_value(ancestor)?;
@@ -99,7 +117,7 @@ impl<'d> Forest<'d> {
 
     fn walk(&mut self, directory: &Path) -> io::Result<()> {
         if self.covering(directory).is_none() {
-            let tree = walk(directory, self.digests)?;
+            let tree = walk(directory, self.digests, self.seen)?;
             self.trees.insert(directory.into(), tree);
         }
         Ok(())
@@ -112,13 +130,16 @@ enum Found {
     Known(What),
 }
 
-fn walk(root: &Path, digests: &Digests) -> io::Result<Tree> {
+fn walk(root: &Path, digests: &Digests, seen: &mut Seen) -> io::Result<Tree> {
     if !root.metadata()?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     let mut all = Vec::new();
     let mut level = vec![PathBuf::new()];
     while !level.is_empty() {
+        for below in &level {
+            seen.note(&root.join(below));
+        }
         let found = parallel::map(&level, 4, |below| list(root, below));
         let found: Vec<_> = found.into_iter().flatten().collect();
         level = found
@@ -140,6 +161,9 @@ fn walk(root: &Path, digests: &Digests) -> io::Result<Tree> {
             Found::Known(_) => None,
         })
         .collect();
+    for (below, stamp) in &files {
+        seen.add(root.join(below), *stamp);
+    }
     let digests = parallel::map(&files, 32, |(below, stamp)| {
         digests.digest_of(&root.join(below), *stamp)
     });
@@ -259,8 +283,9 @@ mod tests {
         }
 
         fn summary(&self, below: &str) -> Arc<Summary> {
-            let digests = Digests::default();
-            Forest::new(&digests).summary(&self.at(below)).unwrap()
+            let (digests, mut seen) = (Digests::default(), Seen::new());
+            let mut forest = Forest::new(&digests, &mut seen);
+            forest.summary(&self.at(below)).unwrap()
         }
     }
 
@@ -308,8 +333,8 @@ mod tests {
     #[test]
     fn an_inner_directory_is_the_same_by_itself_and_as_a_part() {
         let space = Space::new();
-        let digests = Digests::default();
-        let mut forest = Forest::new(&digests);
+        let (digests, mut seen) = (Digests::default(), Seen::new());
+        let mut forest = Forest::new(&digests, &mut seen);
         forest
             .walk_all(vec![space.at("inc/sub"), space.at("inc")])
             .unwrap();
@@ -326,8 +351,8 @@ mod tests {
     #[test]
     fn no_directory_no_summary() {
         let space = Space::new();
-        let digests = Digests::default();
-        let mut forest = Forest::new(&digests);
+        let (digests, mut seen) = (Digests::default(), Seen::new());
+        let mut forest = Forest::new(&digests, &mut seen);
         assert!(forest.summary(&space.at("absent")).is_err());
         assert!(forest.summary(&space.at("inc/a.h")).is_err());
     }

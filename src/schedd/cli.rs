@@ -1,6 +1,6 @@
 //! The command line of `cpods-schedd`.
 
-use super::{Config, DEFAULT_PATIENCE, PodConfig, Schedd};
+use super::{Config, PodConfig, Schedd};
 use crate::paths::Roots;
 use crate::slots;
 use crate::wire::socket::listen;
@@ -8,7 +8,6 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The scheduler daemon of cpods: takes jobs from wrappers on this machine, gives them to pods.
@@ -19,17 +18,22 @@ struct Args {
     #[arg(long, value_name = "PATH", env = "CPODS_HUB")]
     socket: Option<PathBuf>,
 
-    /// Directory that pods may see; may be given several times
-    #[arg(long = "root", value_name = "DIR", required = true)]
+    /// The configuration file [default: cpods/hub.toml in the configuration folder]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Directory that pods may see; may be given several times [default: as configured]
+    #[arg(long = "root", value_name = "DIR")]
     roots: Vec<PathBuf>,
 
-    /// A pod and how to reach its worker; may be given several times
-    #[arg(long = "pod", value_name = "NAME=unix:PATH")]
+    /// A pod and how to reach it: a host for ssh, NAME=ssh:HOST, NAME=unix:PATH, or `local` for
+    /// this machine; may be given several times [default: as configured]
+    #[arg(long = "pod", value_name = "POD")]
     pods: Vec<PodConfig>,
 
-    /// How long a job whose tool this machine lacks waits for a pod that offers it
-    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_PATIENCE.as_secs())]
-    patience: u64,
+    /// How long a job whose tool this machine lacks waits for a pod that offers it [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
 
     /// What to log: off, error, warn, info, debug, trace, or tracing-subscriber's filter syntax
     #[arg(long, value_name = "FILTER", default_value = "info")]
@@ -54,14 +58,23 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             .context("cannot make the runtime folder")?
             .join("hub.sock"),
     };
-    let roots = canonical_roots(&args.roots)?;
-    let rules = std::sync::Arc::new(crate::rulefiles::load_own()?);
-    let config = Config {
-        roots,
-        pods: args.pods,
-        rules,
-        patience: Duration::from_secs(args.patience),
+    let file = match &args.config {
+        Some(path) => super::load_file(path)?,
+        None => super::load_own()?,
     };
+    let given = if args.roots.is_empty() {
+        &file.roots
+    } else {
+        &args.roots
+    };
+    anyhow::ensure!(
+        !given.is_empty(),
+        "no root: give `--root DIR`, or `roots` in the configuration file"
+    );
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let config = Config::new(canonical_roots(given)?, args.pods, file, args.log)?
+        .with_patience(args.patience)
+        .with_own_worker(own.with_file_name("cpods-workd"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

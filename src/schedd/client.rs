@@ -47,6 +47,10 @@ async fn converse<R: AsyncRead + Unpin>(
     match message? {
         FromClient::RanLocally { why, .. } => hub.ran_locally(&why),
         FromClient::Status => outbox.message(&ToClient::Status(Box::new(status::of(hub))))?,
+        FromClient::Use { pod, wanted } => {
+            let trouble = hub.want(&pod, wanted).err();
+            outbox.message(&ToClient::Done { trouble })?;
+        }
         FromClient::Submit(submit) => {
             let job = hub.new_job();
             let gone = async {

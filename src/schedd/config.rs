@@ -1,9 +1,13 @@
 //! What the daemon is told at its start.
 
+use super::file::HubFile;
 use crate::paths::Roots;
 use crate::rules::RuleSet;
+use crate::wire::messages::Files;
+use anyhow::Context;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +17,134 @@ use std::time::Duration;
 pub struct Config {
     /// What pods may see.
     pub roots: Roots,
+    /// Of that, what pods may not see.
+    pub left_out: LeftOut,
     /// The pods.
     pub pods: Vec<PodConfig>,
     /// What is known of tools.
     pub rules: Arc<RuleSet>,
     /// How long a job whose tool the hub lacks waits for a pod that offers it.
     pub patience: Duration,
+    /// Rules whose tools need only tell the same version to count as the same.
+    pub relaxed: BTreeSet<String>,
+    /// How to begin an ssh command line.
+    pub ssh: Vec<OsString>,
+    /// The program to start as this machine's own worker, by the name `cpods-workd`.
+    pub own_worker: PathBuf,
+    /// What workers that this hub starts shall log.
+    pub log: String,
+}
+
+impl Config {
+    /// From what was given and what stands in the user's file, which holds where nothing was given.
+    ///
+    /// # Errors
+    /// The user's rules cannot be loaded, or `CPODS_SSH` is no command line.
+    pub fn new(
+        roots: Roots,
+        pods: Vec<PodConfig>,
+        file: HubFile,
+        log: String,
+    ) -> anyhow::Result<Self> {
+        let ssh = match std::env::var("CPODS_SSH") {
+            Ok(text) if !text.is_empty() => {
+                let words = shell_words::split(&text).context("in the variable CPODS_SSH")?;
+                Some(words.into_iter().map(Into::into).collect())
+            }
+            _ => file.ssh,
+        };
+        Ok(Self {
+            roots,
+            left_out: file.left_out,
+            pods: if pods.is_empty() { file.pods } else { pods },
+            rules: Arc::new(crate::rulefiles::load_own()?),
+            patience: file.patience.map_or(DEFAULT_PATIENCE, Duration::from_secs),
+            relaxed: file.relaxed,
+            ssh: ssh.unwrap_or_else(|| vec![super::ssh::DEFAULT_COMMAND.into()]),
+            own_worker: "cpods-workd".into(),
+            log,
+        })
+    }
+
+    /// Another patience, in seconds, if one was given.
+    #[must_use]
+    pub fn with_patience(mut self, seconds: Option<u64>) -> Self {
+        self.patience = seconds.map_or(self.patience, Duration::from_secs);
+        self
+    }
+
+    /// Another program for this machine's own worker.
+    #[must_use]
+    pub fn with_own_worker(mut self, program: PathBuf) -> Self {
+        self.own_worker = program;
+        self
+    }
 }
 
 /// [`Config::patience`] where nobody asked for another.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The name of this machine's own pod.
+pub const OWN_POD: &str = "local";
+
+/// Globs, each below a root, of what pods may not see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut(pub Vec<(PathBuf, Vec<String>)>);
+
+impl LeftOut {
+    /// What there is below `root` that is left out: the topmost only of what lies in one another.
+    ///
+    /// # Errors
+    /// A glob that is none; configurations are checked for that when they are read.
+    pub(super) fn find(&self, root: &Path) -> Result<Vec<PathBuf>, globset::Error> {
+        let mut globs = globset::GlobSetBuilder::new();
+        for (top, texts) in &self.0 {
+            let Ok(between) = root.strip_prefix(top) else {
+                // Of a root inside this one.
+                let Ok(inner) = top.strip_prefix(root) else {
+                    continue;
+                };
+                for text in texts {
+                    globs.add(glob(&format!("{}/{text}", escape(inner)))?);
+                }
+                continue;
+            };
+            if between.as_os_str().is_empty() {
+                for text in texts {
+                    globs.add(glob(text)?);
+                }
+            }
+        }
+        let globs = globs.build()?;
+        if globs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        let mut walk = walkdir::WalkDir::new(root).min_depth(1).into_iter();
+        while let Some(entry) = walk.next() {
+            let Ok(entry) = entry else { continue };
+            let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
+            if globs.is_match(below) {
+                found.push(entry.path().to_owned());
+                if entry.file_type().is_dir() {
+                    walk.skip_current_dir();
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A glob of a path below a root: `*` and `?` stay within one name, `**` does not.
+pub(super) fn glob(text: &str) -> Result<globset::Glob, globset::Error> {
+    globset::GlobBuilder::new(text.trim_end_matches('/'))
+        .literal_separator(true)
+        .build()
+}
+
+fn escape(path: &Path) -> String {
+    globset::escape(&path.to_string_lossy())
+}
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,63 +153,177 @@ pub struct PodConfig {
     pub name: String,
     /// How it is reached.
     pub address: Address,
-    /// Whether it is this machine, whose cores local runs use too.
-    pub own: bool,
+    /// How it comes to the files.
+    pub files: Files,
+    /// Jobs at a time, at most.
+    pub slots: Option<u32>,
+    /// The view it shall offer.
+    pub view: View,
+    /// Whether its jobs may run without any sandbox.
+    pub unsandboxed: bool,
+    /// The only tools to use there, by rule; all where absent.
+    pub offer: Option<BTreeSet<String>>,
+    /// Tools not to use there, by rule.
+    pub withhold: BTreeSet<String>,
 }
 
 /// How a pod is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
+    /// A worker of this machine that the hub starts; it shares the machine's slots.
+    Own,
     /// A worker that listens on a unix socket.
     Unix(PathBuf),
-    /// A worker that this hub starts; it speaks on its standard input, a socket.
-    Spawn {
-        /// The executable.
-        program: PathBuf,
-        /// `argv`, the name first.
-        argv: Vec<OsString>,
-    },
+    /// A worker at the other end of an ssh connection: the destination, as ssh(1) takes it.
+    Ssh(String),
+}
+
+/// A pod's view, as asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// The best that the machine allows
+    #[default]
+    Auto,
+    /// The roots at their own paths
+    Overlay,
+    /// The roots elsewhere, paths rewritten
+    Rewrite,
+}
+
+impl View {
+    /// As the worker's command line has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Overlay => "overlay",
+            Self::Rewrite => "rewrite",
+        }
+    }
 }
 
 /// A pod that cannot be understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PodConfigError {
     /// Not of the form.
-    #[error("pod `{0}` is not of the form NAME=unix:PATH")]
+    #[error("pod `{0}` is not of the form HOST, NAME=ssh:HOST, NAME=unix:PATH or local")]
     Form(String),
     /// A name that would confuse people or the status page.
     #[error("pod name `{0}` may hold only letters, digits, `-`, `_` and `.`")]
     Name(String),
+    /// What ssh would take for an option, or a shell for more than a word.
+    #[error("`{0}` is no destination for ssh")]
+    Host(String),
+}
+
+impl PodConfig {
+    /// A pod with nothing said but where it is.
+    ///
+    /// # Errors
+    /// A name that cannot be one.
+    pub fn new(name: &str, address: Address) -> Result<Self, PodConfigError> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with('-') || !name.chars().all(is_plain) {
+            return Err(PodConfigError::Name(name.into()));
+        }
+        if let Address::Ssh(host) = &address
+            && (host.is_empty() || host.starts_with('-') || host.contains(char::is_whitespace))
+        {
+            return Err(PodConfigError::Host(host.clone()));
+        }
+        let files = match address {
+            Address::Ssh(_) => Files::Sshfs,
+            Address::Own | Address::Unix(_) => Files::Shared,
+        };
+        Ok(Self {
+            name: name.into(),
+            address,
+            files,
+            slots: None,
+            view: View::Auto,
+            unsandboxed: false,
+            offer: None,
+            withhold: BTreeSet::new(),
+        })
+    }
+
+    /// This machine as a pod.
+    pub fn own(slots: Option<u32>, view: View) -> Self {
+        Self {
+            name: OWN_POD.into(),
+            address: Address::Own,
+            files: Files::Shared,
+            slots,
+            view,
+            unsandboxed: false,
+            offer: None,
+            withhold: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it is this machine, whose cores local runs use too.
+    pub fn is_own(&self) -> bool {
+        self.address == Address::Own
+    }
+
+    /// Whether a tool of this rule may be used there.
+    pub(super) fn allows(&self, tool: &str) -> bool {
+        let offered = self.offer.as_ref().is_none_or(|only| only.contains(tool));
+        offered && !self.withhold.contains(tool)
+    }
+
+    /// The command line of a worker for this pod, after its name.
+    pub(super) fn worker_args(&self, log: &str) -> Vec<OsString> {
+        let mut args: Vec<OsString> = ["--stdio", "--name", &self.name, "--log", log]
+            .map(Into::into)
+            .into();
+        if let Some(slots) = self.slots {
+            args.extend(["--slots".into(), slots.to_string().into()]);
+        }
+        if self.unsandboxed {
+            args.push("--unsandboxed".into());
+        } else {
+            args.extend(["--view".into(), self.view.name().into()]);
+        }
+        args
+    }
+}
+
+/// The name that a destination of ssh suggests: the host alone.
+fn name_of(host: &str) -> &str {
+    let host = host.strip_prefix("ssh://").unwrap_or(host);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    host.split(':').next().unwrap_or(host)
 }
 
 impl FromStr for PodConfig {
     type Err = PodConfigError;
 
-    /// `NAME=unix:PATH`.
+    /// `HOST`, `NAME=ssh:HOST`, `NAME=unix:PATH`, or `local`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let form = || PodConfigError::Form(text.into());
-        let (name, address) = text.split_once('=').ok_or_else(form)?;
-        let path = address
-            .strip_prefix("unix:")
-            .filter(|path| !path.is_empty())
-            .ok_or_else(form)?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || !name.chars().all(is_plain) {
-            return Err(PodConfigError::Name(name.into()));
-        }
-        Ok(Self {
-            name: name.into(),
-            address: Address::Unix(path.into()),
-            own: false,
-        })
+        let Some((name, address)) = text.split_once('=') else {
+            return match text {
+                "" => Err(form()),
+                OWN_POD => Ok(Self::own(None, View::Auto)),
+                host => Self::new(name_of(host), Address::Ssh(host.into())),
+            };
+        };
+        let address = match address.split_once(':') {
+            Some(("ssh", host)) => Address::Ssh(host.into()),
+            Some(("unix", path)) if !path.is_empty() => Address::Unix(path.into()),
+            _ => return Err(form()),
+        };
+        Self::new(name, address)
     }
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Own => f.write_str("this machine"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Spawn { .. } => f.write_str("this machine"),
+            Self::Ssh(host) => write!(f, "ssh:{host}"),
         }
     }
 }
@@ -98,12 +334,30 @@ mod tests {
 
     #[test]
     fn pods_are_parsed_or_refused_by_name() {
-        let pod: PodConfig = "b1=unix:/run/x.sock".parse().unwrap();
-        assert_eq!(
-            (pod.name.as_str(), pod.address),
-            ("b1", Address::Unix("/run/x.sock".into()))
-        );
-        for bad in ["b1", "b1=", "b1=ssh:x", "b1=unix:", "=unix:/x"] {
+        for (text, name, address) in [
+            ("b1=unix:/run/x.sock", "b1", "unix:/run/x.sock"),
+            ("b1=ssh:me@far", "b1", "ssh:me@far"),
+            ("me@far.example", "far.example", "ssh:me@far.example"),
+            ("ssh://me@far:2222", "far", "ssh:ssh://me@far:2222"),
+            ("build1", "build1", "ssh:build1"),
+            ("local", "local", "this machine"),
+        ] {
+            let pod: PodConfig = text.parse().unwrap();
+            assert_eq!(
+                (pod.name.as_str(), pod.address.to_string().as_str()),
+                (name, address)
+            );
+        }
+        for bad in [
+            "",
+            "b1=",
+            "b1=ssh:",
+            "b1=unix:",
+            "=unix:/x",
+            "b1=tcp:x",
+            "-oX",
+            "b=ssh:-oX",
+        ] {
             let error = bad.parse::<PodConfig>().unwrap_err().to_string();
             assert!(error.contains('`'), "{error}");
         }
@@ -111,5 +365,26 @@ mod tests {
             "a b=unix:/x".parse::<PodConfig>(),
             Err(PodConfigError::Name("a b".into()))
         );
+    }
+
+    #[test]
+    fn what_a_worker_is_told() {
+        let mut pod: PodConfig = "b1".parse().unwrap();
+        let words = |pod: &PodConfig| {
+            let args = pod.worker_args("warn").into_iter();
+            args.map(|arg| arg.into_string().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(words(&pod), "--stdio --name b1 --log warn --view auto");
+        (pod.slots, pod.unsandboxed) = (Some(3), true);
+        assert_eq!(
+            words(&pod),
+            "--stdio --name b1 --log warn --slots 3 --unsandboxed"
+        );
+        pod.withhold = ["gcc".to_owned()].into();
+        assert!(!pod.allows("gcc") && pod.allows("z3"));
+        pod.offer = Some(["gcc".to_owned()].into());
+        assert!(!pod.allows("gcc") && !pod.allows("z3"));
     }
 }

@@ -17,11 +17,18 @@ const FRESH: Duration = Duration::from_secs(2);
 
 type Key = (String, String, PathBuf);
 
+/// The identity of a tool whose matching was relaxed to its version.
+pub(super) fn by_version(version: &str) -> Digest {
+    Digest::of(version.as_bytes())
+}
+
 /// Answers, and the means to find new ones.
 #[derive(Debug)]
 pub(super) struct Identities {
     prober: Arc<Mutex<Prober>>,
     rules: Arc<RuleSet>,
+    /// Rules whose tools are told apart by their version alone.
+    relaxed: BTreeSet<String>,
     known: RefCell<BTreeMap<Key, (Instant, Option<Digest>)>>,
     /// All directories ever looked at: what one tool's probe drops, another's would add again.
     looked_at: RefCell<BTreeSet<PathBuf>>,
@@ -32,11 +39,12 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    pub(super) fn new(rules: Arc<RuleSet>) -> Self {
+    pub(super) fn new(rules: Arc<RuleSet>, relaxed: BTreeSet<String>) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
         Self {
             prober: Arc::new(Mutex::new(Prober::new(&path, default_cache()))),
             rules,
+            relaxed,
             known: RefCell::default(),
             looked_at: RefCell::default(),
             watch: RefCell::new(Watch::new().ok()),
@@ -74,7 +82,7 @@ impl Identities {
             return false;
         };
         match watching.follow(&watched) {
-            Ok(is_new) => is_new && self.doubt(),
+            Ok(is_new) => is_new && !self.lock().is_unchanged() && self.doubt(),
             Err(error) => {
                 tracing::warn!("tools are looked at every {FRESH:?}, not watched: {error}");
                 *watch = None;
@@ -112,12 +120,14 @@ impl Identities {
 
     async fn probe(&self, (tool, program, path): Key) -> Option<Digest> {
         let (prober, rules) = (Arc::clone(&self.prober), Arc::clone(&self.rules));
+        let relaxed = self.relaxed.contains(&tool);
         let probing = tokio::task::spawn_blocking(move || {
             let rule = rules.rule(&tool)?;
             let mut prober = prober
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             match prober.probe(rule, &program, &path) {
+                Ok(found) if relaxed => Some(by_version(&found.version)),
                 Ok(found) => Some(found.identity),
                 Err(error) => {
                     tracing::warn!("cannot probe `{}`: {error}", path.display());

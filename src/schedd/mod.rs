@@ -2,19 +2,27 @@
 //!
 //! One thread. All state is in [`state::Hub`], which tasks share and never hold across an await.
 
+mod bootstrap;
 mod cli;
 mod client;
 mod config;
+mod file;
 mod identity;
+mod jail;
+mod mounts;
 mod outbox;
 mod pod;
 mod pods;
+mod ssh;
 mod state;
 mod status;
 
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};
-pub use config::{Address, Config, DEFAULT_PATIENCE, PodConfig, PodConfigError};
+pub use config::{
+    Address, Config, DEFAULT_PATIENCE, LeftOut, OWN_POD, PodConfig, PodConfigError, View,
+};
+pub use file::{HubFile, HubFileError, hub_file, load as load_file, load_own};
 
 use crate::wire::messages::Status;
 use crate::wire::socket::is_friend;
@@ -36,9 +44,10 @@ const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);
 impl Schedd {
     /// Starts a hub that serves `listener`; must be called inside a `LocalSet`.
     pub fn start(config: Config, listener: UnixListener) -> Self {
-        let hub = Hub::new(&config);
+        let pods = config.pods.clone();
+        let hub = Hub::new(config);
         let pods = (0..)
-            .zip(config.pods)
+            .zip(pods)
             .map(|(index, pod)| tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod)));
         let pods = pods.collect();
         tokio::task::spawn_local(accept(Rc::clone(&hub), listener));

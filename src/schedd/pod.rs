@@ -1,7 +1,10 @@
 //! One pod's channel: opened, kept alive, opened again.
 
-use super::config::{Address, PodConfig};
+use super::bootstrap;
+use super::config::{Address, Config, PodConfig};
+use super::mounts::Mount;
 use super::outbox::Outbox;
+use super::ssh::{self, Process};
 use super::state::Hub;
 use crate::wire::frame::Peer;
 use crate::wire::messages::{FromPod, ToPod};
@@ -11,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Between two tries to reach a pod: the first, doubled up to the longest.
@@ -24,21 +27,28 @@ const PING_EVERY: Duration = Duration::from_secs(4);
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// Keeps one pod for as long as the hub lives.
-pub(super) async fn keep(hub: Rc<Hub>, index: u32, config: PodConfig) {
+pub(super) async fn keep(hub: Rc<Hub>, index: u32, pod: PodConfig) {
     let mut pause = FIRST_PAUSE;
-    while !hub.is_stopping() {
+    while hub.wait_until_wanted(index).await {
         let begun = Instant::now();
-        let why = match connect(&config.address).await {
-            Err(error) => format!("cannot connect: {error}"),
-            Ok((stream, worker)) => {
-                let end = session(&hub, index, config.own, stream).await;
-                end_worker(worker).await;
-                describe(&end)
+        let connecting = async {
+            match connect(hub.config(), &pod).await {
+                Err(why) => format!("cannot connect: {why}"),
+                Ok((stream, process)) => {
+                    let end = session(&hub, index, &pod, stream).await;
+                    let said = match process {
+                        Some(process) => process.end().await,
+                        None => None,
+                    };
+                    describe(&end, said)
+                }
             }
         };
-        if hub.is_stopping() {
-            return;
-        }
+        let why = tokio::select! {
+            why = connecting => why,
+            () = hub.until_unwanted(index) => "taken out of use".into(),
+            () = hub.stopped() => return,
+        };
         // A pod that served for a while and was cut off is tried again at once.
         if begun.elapsed() > SILENCE {
             pause = FIRST_PAUSE;
@@ -52,54 +62,65 @@ pub(super) async fn keep(hub: Rc<Hub>, index: u32, config: PodConfig) {
     }
 }
 
-fn describe(end: &WireError) -> String {
-    match end {
-        WireError::Io(error) => format!("connection lost: {error}"),
-        other => other.to_string(),
+/// Why a connection ended; what ssh or the worker said last is more to the point than ours.
+fn describe(end: &WireError, said: Option<String>) -> String {
+    match (end, said) {
+        (WireError::Io(_) | WireError::Closed, Some(said)) => format!("connection lost: {said}"),
+        (WireError::Io(error), None) => format!("connection lost: {error}"),
+        (other, _) => other.to_string(),
     }
 }
 
-async fn connect(address: &Address) -> io::Result<(UnixStream, Option<Child>)> {
-    match address {
+async fn connect(
+    config: &Config,
+    pod: &PodConfig,
+) -> Result<(UnixStream, Option<Process>), String> {
+    let said = |error: io::Error| error.to_string();
+    match &pod.address {
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await?;
+            let stream = UnixStream::connect(path).await.map_err(said)?;
             if crate::wire::socket::is_friend(&stream) {
                 return Ok((stream, None));
             }
-            Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "it belongs to another user",
-            ))
+            Err("it belongs to another user".into())
         }
-        Address::Spawn { program, argv } => {
-            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-            ours.set_nonblocking(true)?;
-            let theirs = OwnedFd::from(theirs);
-            let mut command = Command::new(program);
+        Address::Own => {
+            let mut command = Command::new(&config.own_worker);
             command
-                .arg0(&argv[0])
-                .args(&argv[1..])
-                .stdin(theirs.try_clone()?)
-                .stdout(theirs);
-            // Its own group: a Ctrl-C at the terminal is for the build, not for the worker.
-            let worker = command.process_group(0).kill_on_drop(true).spawn()?;
-            Ok((UnixStream::from_std(ours)?, Some(worker)))
+                .arg0("cpods-workd")
+                .args(pod.worker_args(&config.log));
+            let (stream, process) = start(command, &pod.name).map_err(said)?;
+            Ok((stream, Some(process)))
+        }
+        Address::Ssh(host) => {
+            let remote = bootstrap::remote_command(&pod.worker_args(&config.log));
+            let command = ssh::command(&config.ssh, host, &remote);
+            let (mut stream, process) = start(command, &pod.name).map_err(said)?;
+            match bootstrap::prepare(&mut stream).await {
+                Ok(()) => Ok((stream, Some(process))),
+                Err(error) => {
+                    drop(stream);
+                    let said = process.end().await;
+                    Err(match (&error, said) {
+                        (bootstrap::BootstrapError::Io(_), Some(said)) => said,
+                        _ => error.to_string(),
+                    })
+                }
+            }
         }
     }
 }
 
-/// A worker that lost its channel ends by itself, having killed its jobs; one that hangs is ended.
-async fn end_worker(worker: Option<Child>) {
-    if let Some(mut worker) = worker
-        && timeout(Duration::from_secs(5), worker.wait())
-            .await
-            .is_err()
-    {
-        let _ = worker.kill().await;
-    }
+/// Starts a command whose standard input and output are one socket.
+fn start(command: Command, name: &str) -> io::Result<(UnixStream, Process)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let theirs = OwnedFd::from(theirs);
+    let process = Process::start(command, name, theirs.try_clone()?, theirs)?;
+    Ok((UnixStream::from_std(ours)?, process))
 }
 
-async fn session(hub: &Rc<Hub>, index: u32, own: bool, stream: UnixStream) -> WireError {
+async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream) -> WireError {
     let (read, write) = stream.into_split();
     let outbox = Rc::new(Outbox::default());
     let sending = outbox.send_all(write);
@@ -107,11 +128,12 @@ async fn session(hub: &Rc<Hub>, index: u32, own: bool, stream: UnixStream) -> Wi
         outbox.hello(Peer::Hub);
         if let Err(error) = outbox.message(&ToPod::Configure {
             roots: hub.roots().clone(),
-            own,
+            own: pod.is_own(),
+            files: pod.files,
         }) {
             return WireError::Frame(error);
         }
-        match listen(hub, index, &outbox, Receiver::new(read)).await {
+        match listen(hub, index, pod, &outbox, Receiver::new(read)).await {
             Ok(never) => match never {},
             Err(error) => error,
         }
@@ -137,6 +159,7 @@ async fn keep_alive(outbox: &Outbox) {
 async fn listen<R: tokio::io::AsyncRead + Unpin>(
     hub: &Rc<Hub>,
     index: u32,
+    pod: &PodConfig,
     outbox: &Rc<Outbox>,
     mut receiver: Receiver<R>,
 ) -> Result<std::convert::Infallible, WireError> {
@@ -144,6 +167,7 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
     timeout(SILENCE, receiver.hello(Peer::Pod))
         .await
         .map_err(|_| silent())??;
+    let mount = Mount::default();
     loop {
         let frame = timeout(SILENCE, receiver.frame())
             .await
@@ -157,6 +181,9 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
             Frame::Message(_) => match frame.message()? {
                 FromPod::Offer(offer) => hub.pod_offers(index, offer, outbox),
                 FromPod::Pong => {}
+                FromPod::Mount { program, at } => {
+                    mount.renew(hub.config(), &pod.address, &program, &at, outbox);
+                }
                 other => hub.pod_says(index, other)?,
             },
         }

@@ -1,5 +1,7 @@
 //! What pods say, turned into events for the core and messages for wrappers.
 
+use super::config::{Config, PodConfig};
+use super::identity::by_version;
 use super::outbox::Outbox;
 use super::state::Hub;
 use crate::job::Ending;
@@ -13,16 +15,56 @@ use std::time::Duration;
 const SLOWEST_CLIENT: Duration = Duration::from_secs(10);
 
 impl Hub {
+    /// Takes a pod into use or out of it.
+    pub(super) fn want(&self, name: &str, wanted: bool) -> Result<(), String> {
+        let mut state = self.state.borrow_mut();
+        let pod = state.pods.iter_mut().find(|pod| pod.config.name == name);
+        let pod = pod.ok_or_else(|| format!("this hub has no pod `{name}`"))?;
+        pod.wanted = wanted;
+        self.wanted.notify_waiters();
+        Ok(())
+    }
+
+    fn is_wanted(&self, index: u32) -> bool {
+        self.look(|state| state.pods[index as usize].wanted)
+    }
+
+    /// Waits until a pod shall be used; false if the hub stops instead.
+    pub(super) async fn wait_until_wanted(&self, index: u32) -> bool {
+        while !self.is_stopping() {
+            let changed = self.wanted.notified();
+            if self.is_wanted(index) {
+                return true;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.stopped() => {}
+            }
+        }
+        false
+    }
+
+    /// Waits until a pod shall not be used.
+    pub(super) async fn until_unwanted(&self, index: u32) {
+        loop {
+            let changed = self.wanted.notified();
+            if !self.is_wanted(index) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub(super) fn pod_lost(&self, index: u32, why: &str) {
         let (was_up, name) = {
             let mut state = self.state.borrow_mut();
             let pod = &mut state.pods[index as usize];
             let was_up = pod.outbox.take().is_some();
             if was_up || pod.why != why {
-                tracing::warn!("pod `{}`: {why}", pod.name);
+                tracing::warn!("pod `{}`: {why}", pod.config.name);
             }
             pod.why = why.to_owned();
-            (was_up, pod.name.clone())
+            (was_up, pod.config.name.clone())
         };
         let why = why.to_owned();
         self.handle(if was_up {
@@ -37,10 +79,10 @@ impl Hub {
         let event = {
             let mut state = self.state.borrow_mut();
             let pod = &mut state.pods[index as usize];
-            let capabilities = capabilities(&offer, pod.own);
+            let capabilities = capabilities(&offer, self.config(), &pod.config);
             tracing::info!(
                 "pod `{}` offers {} slots, {} tools",
-                pod.name,
+                pod.config.name,
                 offer.slots,
                 offer.tools.len()
             );
@@ -53,7 +95,7 @@ impl Hub {
                 },
                 None => Event::PodJoined {
                     pod: PodId(index),
-                    name: pod.name.clone(),
+                    name: pod.config.name.clone(),
                     capabilities,
                 },
             }
@@ -132,7 +174,7 @@ impl Hub {
                 why,
             },
             FromPod::Cancelled { job } => Event::RunCancelled { run: RunId(job.0) },
-            FromPod::Offer(_) | FromPod::Pong => return Ok(()),
+            FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } => return Ok(()),
         };
         self.handle(event);
         Ok(())
@@ -142,7 +184,7 @@ impl Hub {
 /// The run that a message is about.
 fn about(message: &FromPod) -> Option<JobNumber> {
     match message {
-        FromPod::Offer(_) | FromPod::Pong => None,
+        FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } => None,
         FromPod::Output { job, .. }
         | FromPod::Finished { job, .. }
         | FromPod::Fault { job, .. }
@@ -151,20 +193,29 @@ fn about(message: &FromPod) -> Option<JobNumber> {
     }
 }
 
-fn capabilities(offer: &Offer, own: bool) -> Capabilities {
+/// What the core is told of a pod: what it offers, less what the configuration forbids. A tool that
+/// may not be used keeps its place, since jobs name tools by it.
+fn capabilities(offer: &Offer, config: &Config, pod: &PodConfig) -> Capabilities {
     let tools = offer.tools.iter().map(|tool| Capability {
-        tool: tool.tool.clone(),
+        tool: if pod.allows(&tool.tool) {
+            tool.tool.clone()
+        } else {
+            String::new()
+        },
         program: tool.program.clone(),
-        identity: tool.identity,
+        identity: match config.relaxed.contains(&tool.tool) {
+            true => by_version(&tool.version),
+            false => tool.identity,
+        },
     });
     Capabilities {
         slots: if offer.view == ViewKind::None {
             0
         } else {
-            offer.slots
+            offer.slots.min(pod.slots.unwrap_or(u32::MAX))
         },
         overlay: offer.view == ViewKind::Overlay,
-        own,
+        own: pod.is_own(),
         machine: offer.machine.clone(),
         tools: tools.collect(),
     }

@@ -2,7 +2,7 @@
 //!
 //! Translates between wire messages and core events; decides nothing itself.
 
-use super::config::Config;
+use super::config::{Config, PodConfig};
 use super::identity::Identities;
 use super::outbox::Outbox;
 use crate::job::Need;
@@ -28,10 +28,12 @@ const MOST_CLIENTS: usize = 4096;
 /// The hub.
 #[derive(Debug)]
 pub(super) struct Hub {
-    roots: Roots,
+    config: Rc<Config>,
     identities: Identities,
     begun: Instant,
     pub(super) state: RefCell<State>,
+    /// Pods were taken into use or out of it.
+    pub(super) wanted: Notify,
     /// The core's next time-out may have changed.
     tick: Notify,
     stopping: Cell<bool>,
@@ -68,9 +70,9 @@ pub(super) struct Running {
 /// A configured pod.
 #[derive(Debug)]
 pub(super) struct Pod {
-    pub(super) name: String,
-    pub(super) address: String,
-    pub(super) own: bool,
+    pub(super) config: PodConfig,
+    /// Whether it shall be used.
+    pub(super) wanted: bool,
     pub(super) outbox: Option<Rc<Outbox>>,
     pub(super) offer: Offer,
     /// Why it is not connected.
@@ -86,11 +88,10 @@ pub(super) struct Counts {
 }
 
 impl Hub {
-    pub(super) fn new(config: &Config) -> Rc<Self> {
+    pub(super) fn new(config: Config) -> Rc<Self> {
         let pods = config.pods.iter().map(|pod| Pod {
-            name: pod.name.clone(),
-            address: pod.address.to_string(),
-            own: pod.own,
+            config: pod.clone(),
+            wanted: true,
             outbox: None,
             offer: Offer::default(),
             why: NOT_YET.into(),
@@ -109,23 +110,28 @@ impl Hub {
             counts: Counts::default(),
         };
         let hub = Rc::new(Self {
-            roots: config.roots.clone(),
-            identities: Identities::new(Arc::clone(&config.rules)),
+            identities: Identities::new(Arc::clone(&config.rules), config.relaxed.clone()),
+            config: Rc::new(config),
             begun: Instant::now(),
             state: RefCell::new(state),
+            wanted: Notify::new(),
             tick: Notify::new(),
             stopping: Cell::new(false),
             stop: Notify::new(),
         });
-        for pod in &config.pods {
+        for pod in &hub.config.pods {
             let (name, why) = (pod.name.clone(), NOT_YET.to_owned());
             hub.handle(Event::PodMissed { name, why });
         }
         hub
     }
 
+    pub(super) fn config(&self) -> &Rc<Config> {
+        &self.config
+    }
+
     pub(super) fn roots(&self) -> &Roots {
-        &self.roots
+        &self.config.roots
     }
 
     /// A look at the state.
@@ -299,7 +305,7 @@ impl State {
         );
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let placed = ToClient::Placed {
-            pod: there.name.clone(),
+            pod: there.config.name.clone(),
             stamp: now_stamp(),
         };
         let _ = waiting.outbox.message(&placed);

@@ -36,14 +36,21 @@ pub(super) fn of(hub: &Hub) -> Status {
 fn pod(state: &State, id: PodId) -> PodStatus {
     let known = &state.pods[id.0 as usize];
     let mut status = PodStatus {
-        name: known.name.clone(),
-        address: known.address.clone(),
+        name: known.config.name.clone(),
+        address: known.config.address.to_string(),
+        files: known.config.files,
         why: known.why.clone(),
-        slots: known.offer.slots,
+        slots: known
+            .offer
+            .slots
+            .min(known.config.slots.unwrap_or(u32::MAX)),
         offer: known.offer.clone(),
         ..PodStatus::default()
     };
-    let view = state.core.pods().find(|view| view.name == known.name);
+    let view = state
+        .core
+        .pods()
+        .find(|view| view.name == known.config.name);
     let Some(view) = view else { return status };
     status.up = matches!(view.state, PodState::Up | PodState::OnTrial);
     status.running = count(view.running);

@@ -42,6 +42,13 @@ pub enum FromClient {
     },
     /// Show the state. Answered by [`ToClient::Status`].
     Status,
+    /// Take a pod into use or out of it. Answered by [`ToClient::Done`].
+    Use {
+        /// The pod's name.
+        pod: String,
+        /// Whether it shall be used: connected, its files mounted.
+        wanted: bool,
+    },
 }
 
 /// A job for any pod that fits.
@@ -105,6 +112,11 @@ pub enum ToClient {
     },
     /// The answer to [`FromClient::Status`].
     Status(Box<Status>),
+    /// The answer to [`FromClient::Use`].
+    Done {
+        /// Why it cannot be done.
+        trouble: Option<String>,
+    },
 }
 
 /// A tool ran to its end.
@@ -127,6 +139,13 @@ pub enum ToPod {
         roots: Roots,
         /// Whether this pod is the hub's own machine and shares its slots with local runs.
         own: bool,
+        /// How this pod comes to the roots' files.
+        files: Files,
+    },
+    /// The answer to a [`FromPod::Mount`] that cannot be served.
+    NotMounted {
+        /// Why.
+        why: String,
     },
     /// Run this.
     Start {
@@ -147,9 +166,37 @@ pub enum ToPod {
     Ping,
 }
 
+/// How a pod comes to the files of the hub's roots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Files {
+    /// Pod and hub have one file system.
+    #[default]
+    Shared,
+    /// By sshfs, mounted by the hub where the pod asks for it.
+    Sshfs,
+}
+
+impl std::fmt::Display for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "shared",
+            Self::Sshfs => "sshfs",
+        })
+    }
+}
+
 /// A pod to the hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromPod {
+    /// The roots' files are needed at this directory, root `N` in its sub-directory `N`. Whatever
+    /// was mounted for this session before is gone.
+    Mount {
+        /// The worker's own program, which mounts when called with `--sshfs` and `at`.
+        program: Bytes,
+        /// An empty directory of the pod.
+        at: Bytes,
+    },
     /// Sent first, and whenever it changes.
     Offer(Offer),
     /// Content of this output follows in data frames.
@@ -266,6 +313,8 @@ pub struct PodStatus {
     pub name: String,
     /// Its address.
     pub address: String,
+    /// How it comes to the files.
+    pub files: Files,
     /// Whether it is connected and takes jobs.
     pub up: bool,
     /// Why not, or why it rests.

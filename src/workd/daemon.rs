@@ -27,6 +27,12 @@ pub struct Args {
     /// Serve one hub on standard input and output
     #[arg(long, group = "where")]
     pub stdio: bool,
+    /// Join standard input and output to the worker that listens on this unix socket
+    #[arg(long, value_name = "PATH", group = "where")]
+    pub bridge: Option<PathBuf>,
+    /// Mount the hub's files here by sshfs over standard input and output (for the hub)
+    #[arg(long, value_name = "DIR", group = "where", hide = true)]
+    pub sshfs: Option<PathBuf>,
     /// Jobs at a time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
@@ -111,7 +117,14 @@ pub fn main() -> ExitCode {
 }
 
 fn start(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(at) = &args.sshfs {
+        super::sshfs::become_sshfs(at)?;
+    }
     crate::monitor::log_to_stderr(&args.log)?;
+    if let Some(socket) = &args.bridge {
+        stdio::bridge(socket)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let tools = if args.tool.is_empty() {
         Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
     } else {

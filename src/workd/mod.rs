@@ -5,6 +5,8 @@
 //! | --- | --- |
 //! | [`worker`] | configuration, the offer, what sessions share |
 //! | [`session`] | one hub's connection |
+//! | `files` | where the roots' files are, and whether they are still there |
+//! | `sshfs` | mounts the hub's files, clears dead mounts |
 //! | `view` | chooses and proves a session's view |
 //! | `run` | one job from start to answer |
 //! | `pipes`, `outputs` | what it prints and what it wrote, on the way to the hub |
@@ -12,6 +14,7 @@
 //! | [`render`] | a job's pieces to words (pure) |
 //! | [`mapback`] | a view's paths back to the hub's, in streams (pure) |
 //! | [`capture`] | what a job wrote |
+//! | `lower` | what is asked of the roots' files before a job |
 //! | `health` | tells a pod's fault from a tool's |
 //! | `scratch` | directories on disk and their removal |
 //! | [`warden`] | sandboxes |
@@ -21,7 +24,9 @@
 
 pub mod capture;
 pub mod daemon;
+mod files;
 mod health;
+mod lower;
 pub mod mapback;
 mod outputs;
 mod pipes;
@@ -30,6 +35,7 @@ mod run;
 mod scratch;
 pub mod session;
 mod spelling;
+mod sshfs;
 mod stdio;
 mod tools;
 mod view;

@@ -7,7 +7,7 @@ use super::session::Out;
 use super::view::{self, View};
 use super::warden::proto::Run;
 use crate::job::{Digest, Job, Role, Written, Wrote};
-use crate::paths::{RootId, RootPath};
+use crate::paths::{Bytes, RootId, RootPath};
 use crate::wire::frame::OUTPUTS;
 use crate::wire::messages::FromPod;
 use rustix::fd::OwnedFd;
@@ -40,14 +40,20 @@ impl Outputs<'_> {
         let mut digests = Vec::new();
         let mut index = 0;
         for root in &run.roots {
-            let files = &view.files[usize::from(*root)];
+            let files = view.place.dirs[usize::from(*root)].clone();
             let upper = view::open_changes(scratch, *root).map_err(io::Error::from)?;
-            let declared = |below: &Path| {
-                job.outputs
-                    .iter()
-                    .any(|output| output.at.root.0 == *root && output.at.below.as_path() == below)
-            };
-            for change in capture::changes(&upper, files, &declared)? {
+            let declared: Vec<Bytes> = job
+                .outputs
+                .iter()
+                .filter(|output| output.at.root.0 == *root)
+                .map(|output| output.at.below.clone())
+                .collect();
+            let looked_at = upper.try_clone()?;
+            let changes = view.place.ask(move || {
+                let declared = |below: &Path| declared.iter().any(|it| it.as_path() == below);
+                capture::changes(&looked_at, &files, &declared)
+            });
+            for change in changes.await?? {
                 if unwanted.is_match(change.below.as_path()) {
                     continue;
                 }

@@ -1,5 +1,6 @@
 //! One job on this pod, from its start to its last message.
 
+use super::lower;
 use super::mapback::MapBack;
 use super::outputs::Outputs;
 use super::pipes::{Piece, Stream};
@@ -16,7 +17,6 @@ use crate::wire::messages::{Finished, FromPod, JobNumber, Task, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
 use std::any::Any;
 use std::io;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, SemaphorePermit, oneshot};
@@ -98,11 +98,12 @@ impl Runner<'_> {
         let view = view.map_err(Stop::Fault)?;
         let exe = self.tool(tool, &task.job)?;
         if view.kind == ViewKind::Overlay {
-            check_owners(&task.job, &view).map_err(Stop::Declined)?;
-            if let Some(pwd) = &task.surroundings.pwd {
-                let known = spelling::make_known(&view, pwd.as_path(), &task.job.cwd);
-                known.await.map_err(Stop::Declined)?;
-            }
+            let outputs = task.job.outputs.clone();
+            let (place, dirs) = (&view.place, view.place.dirs.clone());
+            let checked = place.ask(move || lower::check_owners(&outputs, &dirs));
+            checked.await?.map_err(Stop::Declined)?;
+            let known = spelling::make_known(&view, &task.surroundings.pwd_links);
+            known.await.map_err(Stop::Declined)?;
         }
         let slot = self.slot().await?;
         let init = view.warden.take()?;
@@ -120,7 +121,7 @@ impl Runner<'_> {
             }
         };
         let map_back = MapBack::new(rendered.map_back.iter().cloned());
-        let run = to_run(rendered, exe, task, &view);
+        let run = to_run(rendered, exe, task, &view).await?;
         let number = init.number;
         let watched = self.watch(&view, init, &run, &map_back).await;
         drop(slot);
@@ -128,6 +129,8 @@ impl Runner<'_> {
         self.clean_later(&view, number, watched.gone);
         let (ending, usage, scratch) =
             self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
+        // A tool takes a file that is out of reach for one that is not there.
+        view.place.check().await.map_err(Stop::Fault)?;
         let outputs = Outputs {
             runner: self,
             job: &task.job,
@@ -319,20 +322,16 @@ fn not_started(exe: &Bytes, errno: i32) -> Stop {
     }
 }
 
-fn to_run(rendered: Rendered, exe: Option<Bytes>, task: &Task, view: &View) -> Run {
-    let mut out_dirs = Vec::new();
-    for dir in &rendered.out_dirs {
-        // Only where the root has the directory: a tool that would fail for want of it shall.
-        let there = view.files[usize::from(dir.root.0)].join(dir.below.as_path());
-        if there.is_dir() {
-            let mut way = Path::new(&dir.root.0.to_string()).to_path_buf();
-            for part in dir.below.as_path() {
-                way.push(part);
-                out_dirs.push(Bytes::from(way.as_path()));
-            }
-        }
-    }
-    Run {
+async fn to_run(
+    rendered: Rendered,
+    exe: Option<Bytes>,
+    task: &Task,
+    view: &View,
+) -> io::Result<Run> {
+    let (wanted, dirs) = (rendered.out_dirs, view.place.dirs.clone());
+    let out_dirs = view.place.ask(move || lower::out_dirs(&wanted, &dirs));
+    let out_dirs = out_dirs.await?;
+    Ok(Run {
         exe: rendered.exe.or(exe).unwrap_or_default(),
         argv: rendered.argv,
         env: rendered.env,
@@ -342,37 +341,5 @@ fn to_run(rendered: Rendered, exe: Option<Bytes>, task: &Task, view: &View) -> R
         roots: rendered.roots,
         out_dirs,
         files: rendered.files,
-    }
-}
-
-/// In an overlay nothing can be written in a directory of another user or group: the kernel gives
-/// EOVERFLOW, which a tool reports as its own failure.
-fn check_owners(job: &Job, view: &View) -> Result<(), String> {
-    let ours = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    let mut seen = std::collections::BTreeSet::new();
-    for output in &job.outputs {
-        let Some(files) = view.files.get(usize::from(output.at.root.0)) else {
-            continue;
-        };
-        for place in output.at.below.as_path().ancestors() {
-            if !seen.insert((output.at.root, place)) {
-                break;
-            }
-            let path = files.join(place);
-            if let Ok(stat) = rustix::fs::lstat(&path)
-                && (stat.st_uid, stat.st_gid) != ours
-            {
-                return Err(format!(
-                    "`{}` belongs to user {} and group {}, not to the worker's",
-                    path.display(),
-                    stat.st_uid,
-                    stat.st_gid
-                ));
-            }
-        }
-    }
-    Ok(())
+    })
 }

@@ -4,11 +4,12 @@
 //! what a crash left behind is told from what another worker uses. Removal is slow where a disk is
 //! busy, so a thread does it.
 
+use super::sshfs;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,7 +35,7 @@ impl SessionDir {
         private.recursive(false).create(&path)?;
         let lock = lock(&path)?
             .ok_or_else(|| io::Error::other(format!("`{}` is in use", path.display())))?;
-        for name in ["stage", "jobs"] {
+        for name in ["stage", "jobs", "files"] {
             private.create(path.join(name))?;
         }
         Ok(Self { path, _lock: lock })
@@ -43,6 +44,11 @@ impl SessionDir {
     /// An empty directory for the warden to mount on.
     pub(crate) fn stage(&self) -> PathBuf {
         self.path.join("stage")
+    }
+
+    /// An empty directory for the hub to mount its files on.
+    pub(crate) fn mountpoint(&self) -> PathBuf {
+        self.path.join("files")
     }
 
     /// Where jobs have their scratch directories, if they are to be on disk.
@@ -68,8 +74,10 @@ pub(crate) fn sweep(cache: &Path) {
         return;
     };
     for path in entries.flatten().map(|entry| entry.path()) {
+        // Looks at the directory itself, never into a mount that may be dead.
         if let Ok(Some(_lock)) = lock(&path) {
             tracing::debug!(path = %path.display(), "removing what an earlier worker left");
+            sshfs::clear(&path);
             remove(&path);
         }
     }
@@ -112,6 +120,7 @@ impl Cleaner {
                     Rubbish::Session(dir, child) => {
                         // Nothing below is mounted or in use once the warden is gone.
                         let _ = child.map(|mut child| child.wait());
+                        sshfs::clear(&dir.path);
                         remove(&dir.path);
                     }
                 }
@@ -143,9 +152,22 @@ impl Cleaner {
 
 /// Removes a tree from the top, giving itself leave where a mode forbids (overlayfs makes its
 /// inner work directory with mode 000).
+///
+/// Never crosses into another file system: what could not be unmounted is somebody's files.
 fn remove(path: &Path) {
+    let Ok(top) = fs::symlink_metadata(path) else {
+        return;
+    };
+    remove_on(top.dev(), path);
+}
+
+fn remove_on(device: u64, path: &Path) {
     let failed = (|| -> io::Result<()> {
-        if !fs::symlink_metadata(path)?.is_dir() {
+        let found = fs::symlink_metadata(path)?;
+        if found.dev() != device {
+            return Err(io::Error::other("something is mounted there"));
+        }
+        if !found.is_dir() {
             return fs::remove_file(path);
         }
         let entries = fs::read_dir(path).or_else(|_| {
@@ -156,7 +178,7 @@ fn remove(path: &Path) {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
         for entry in entries {
-            remove(&entry?.path());
+            remove_on(device, &entry?.path());
         }
         fs::remove_dir(path)
     })();

@@ -1,23 +1,29 @@
 //! One hub's connection: reads its messages, keeps its jobs, writes their answers.
 
+use super::files::{self, Place};
 use super::run;
 use super::view::{self, View};
 use super::worker::Worker;
 use crate::paths::Roots;
 use crate::wire::codec;
 use crate::wire::frame::Peer;
-use crate::wire::messages::{FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
+use crate::wire::messages::{Files, FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
 use crate::wire::stream::{Receiver, Sender, WireError};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// Answers that may wait to be written; a hub that reads slowly slows its jobs' output.
 const WAITING: usize = 64;
+
+/// A hub that lives sends a ping every few seconds; one that does not may never say so.
+const SILENCE: Duration = Duration::from_secs(14);
 
 /// Something for the hub.
 #[derive(Debug)]
@@ -35,7 +41,11 @@ pub(crate) struct Session {
     out: mpsc::Sender<Out>,
     jobs: RefCell<HashMap<JobNumber, Running>>,
     own: Cell<bool>,
-    roots: RefCell<Option<Roots>>,
+    configured: watch::Sender<Option<(Roots, Files)>>,
+    /// Where the roots' files are, once they are in reach, or why they are not.
+    place: RefCell<Option<Result<Rc<Place>, String>>>,
+    /// Why the hub could not mount; told each time.
+    refused: watch::Sender<String>,
     view: watch::Sender<Built>,
     /// What the session's view is, if it differs from what the worker proved at its start.
     view_kind: RefCell<Option<(ViewKind, String)>>,
@@ -68,7 +78,9 @@ where
         out,
         jobs: RefCell::default(),
         own: Cell::new(false),
-        roots: RefCell::default(),
+        configured: watch::Sender::default(),
+        place: RefCell::default(),
+        refused: watch::Sender::default(),
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
         offer_again: Cell::new(false),
@@ -78,6 +90,7 @@ where
         ended = hear(&mut receiver, &session) => ended,
         ended = write_answers(&mut sender, answers) => ended,
         ended = offer(&session) => ended,
+        () = files::keep(&session) => Ok(()),
     };
     session.end();
     match ended {
@@ -91,15 +104,22 @@ async fn hear<R: AsyncRead + Unpin>(
     session: &Rc<Session>,
 ) -> Result<(), WireError> {
     loop {
-        let message = receiver.frame().await?.message()?;
-        match message {
-            ToPod::Configure { roots, own } => {
-                if session.roots.replace(Some(roots)).is_some() {
+        let Ok(frame) = timeout(SILENCE, receiver.frame()).await else {
+            let silent = "no sign of life from the hub";
+            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into());
+        };
+        match frame?.message()? {
+            ToPod::Configure { roots, own, files } => {
+                session.own.set(own);
+                if session
+                    .configured
+                    .send_replace(Some((roots, files)))
+                    .is_some()
+                {
                     return Err(broken("a second configuration"));
                 }
-                session.own.set(own);
-                session.renew_view();
             }
+            ToPod::NotMounted { why } => drop(session.refused.send_replace(why)),
             ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
@@ -139,6 +159,11 @@ async fn write_answers<W: AsyncWrite + Unpin>(
 
 /// Sends the offer, and again whenever it changes.
 async fn offer(session: &Rc<Session>) -> Result<(), WireError> {
+    let (_, files) = session.configured().await;
+    if files != Files::Shared {
+        // Whether there will be a view is known only with the files.
+        let _ = session.view().await;
+    }
     let mut offers = session.worker.offer.subscribe();
     let mut views = session.view.subscribe();
     loop {
@@ -181,6 +206,28 @@ impl Session {
         self.own.get()
     }
 
+    /// What the hub configured, once it did.
+    pub(crate) async fn configured(&self) -> (Roots, Files) {
+        let mut configured = self.configured.subscribe();
+        let known = configured.wait_for(Option::is_some).await;
+        // The sender lives in this very session.
+        known
+            .ok()
+            .and_then(|known| known.clone())
+            .unwrap_or_default()
+    }
+
+    /// To hear of mounts that the hub refuses from now on.
+    pub(crate) fn refused_mounts(&self) -> watch::Receiver<String> {
+        self.refused.subscribe()
+    }
+
+    /// The files are in reach, or not any more.
+    pub(crate) fn set_place(self: &Rc<Self>, place: Result<Rc<Place>, String>) {
+        self.place.replace(Some(place));
+        self.renew_view();
+    }
+
     /// The session's view, once it is built.
     pub(crate) async fn view(&self) -> Result<Rc<View>, String> {
         let mut views = self.view.subscribe();
@@ -211,16 +258,31 @@ impl Session {
         set
     }
 
-    /// Builds the view, if the roots are known. Jobs that run go on in the one they have.
+    /// Builds the view, if the files are in reach. Jobs that run go on in the one they have.
     fn renew_view(self: &Rc<Self>) {
-        if let Some(roots) = self.roots.borrow().clone() {
-            let session = Rc::clone(self);
-            tokio::task::spawn_local(async move { session.build_view(roots).await });
-        }
+        let known = self.configured.borrow().clone();
+        let (Some((roots, _)), Some(place)) = (known, self.place.borrow().clone()) else {
+            return;
+        };
+        let session = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let built = match &place {
+                Ok(place) => view::build(&session.worker, &roots, place).await,
+                Err(why) => Err(why.clone()),
+            };
+            // The files may have gone, or come back, while the view was built.
+            let is_latest = match (&place, &*session.place.borrow()) {
+                (Ok(ours), Some(Ok(latest))) => Rc::ptr_eq(ours, latest),
+                (Err(_), Some(Err(_))) => true,
+                _ => false,
+            };
+            if is_latest {
+                session.take_view(built);
+            }
+        });
     }
 
-    async fn build_view(&self, roots: Roots) {
-        let built = view::build(&self.worker, &roots).await;
+    fn take_view(&self, built: Result<(Rc<View>, String), String>) {
         let proven = self.worker.offer.borrow().view;
         let (kind, why) = match &built {
             Ok((view, why)) => (view.kind, why.clone()),
@@ -245,7 +307,7 @@ impl Session {
     }
 
     fn start(self: &Rc<Self>, job: JobNumber, tool: u32, task: &[u8]) -> Result<(), WireError> {
-        if self.roots.borrow().is_none() {
+        if self.configured.borrow().is_none() {
             return Err(broken("a job before the configuration"));
         }
         let task: Task = codec::decode(task)?;

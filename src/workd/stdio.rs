@@ -3,10 +3,13 @@
 //! A remote shell gives its command pipes or a socket. Either is driven by readiness; tokio's own
 //! standard streams would pass every frame through another thread.
 
+use crate::wire::socket::is_friend;
+use anyhow::Context;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::FileType;
 use std::io;
 use std::os::unix::net;
+use std::path::Path;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -32,6 +35,34 @@ pub(crate) fn open() -> io::Result<(Read, Write)> {
         _ => return Err(unusable("output")),
     };
     Ok((read, write))
+}
+
+/// Joins standard input and output to a worker's socket until either side closes.
+///
+/// # Errors
+/// Nobody of this user listens there.
+pub(crate) fn bridge(path: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (mut stdin, mut stdout) = open()?;
+        let worker = UnixStream::connect(path)
+            .await
+            .with_context(|| format!("cannot reach the worker at `{}`", path.display()))?;
+        anyhow::ensure!(
+            is_friend(&worker),
+            "`{}` belongs to another user",
+            path.display()
+        );
+        let (mut from, mut to) = worker.into_split();
+        // A hub that is gone ends the session, and so does a worker that is.
+        tokio::select! {
+            _ = tokio::io::copy(&mut stdin, &mut to) => {}
+            _ = tokio::io::copy(&mut from, &mut stdout) => {}
+        }
+        Ok(())
+    })
 }
 
 fn take(stream: impl AsFd) -> io::Result<(OwnedFd, FileType)> {

@@ -34,7 +34,11 @@ impl Tools {
                 let this = Arc::clone(&this);
                 move || this.look()
             }),
-            watched: Arc::new(move || this.lock().watched()),
+            watched: Arc::new({
+                let this = Arc::clone(&this);
+                move || this.lock().watched()
+            }),
+            unchanged: Arc::new(move || this.lock().is_unchanged()),
         }
     }
 
@@ -68,7 +72,13 @@ async fn watch(worker: &Rc<Worker>) -> std::io::Result<()> {
         let watched: Vec<PathBuf> = (worker.config.tools.watched)();
         if watch.get_mut().follow(&watched)? {
             // What was looked at before it was watched may have changed in between.
-            worker.refresh().await;
+            let unchanged = Arc::clone(&worker.config.tools.unchanged);
+            if !tokio::task::spawn_blocking(move || unchanged())
+                .await
+                .unwrap_or_default()
+            {
+                worker.refresh().await;
+            }
             continue;
         }
         let mut changed = false;

@@ -4,6 +4,7 @@
 //! granted and mounting in it denied, an overlay may be refused for the file system below it), so
 //! that a view counts only once a whole job has run in it.
 
+use super::files::Place;
 use super::render::Mounts;
 use super::scratch::SessionDir;
 use super::warden::proto::{FromInit, RootDir, Run, Scratch, Setup};
@@ -23,8 +24,8 @@ use std::rc::Rc;
 pub(crate) struct View {
     pub(crate) kind: ViewKind,
     pub(crate) roots: Roots,
-    /// Where this pod has each root's files.
-    pub(crate) files: Vec<PathBuf>,
+    /// Where this pod has the roots' files.
+    pub(crate) place: Rc<Place>,
     pub(crate) sandbox: bool,
     pub(crate) warden: Rc<Warden>,
     /// Where inits keep their files, if on disk: one directory each, named by their number.
@@ -39,7 +40,8 @@ impl View {
         match &self.jobs {
             Some(jobs) if !self.sandbox => Mounts {
                 files: self
-                    .files
+                    .place
+                    .dirs
                     .iter()
                     .map(|path| path.as_path().into())
                     .collect(),
@@ -106,11 +108,12 @@ fn ways(view: ViewChoice, scratch: ScratchChoice, unsandboxed: bool) -> Vec<Way>
 pub(crate) async fn build(
     worker: &Rc<Worker>,
     roots: &Roots,
+    place: &Rc<Place>,
 ) -> Result<(Rc<View>, String), String> {
     let config = &worker.config;
     let mut why_not = Vec::new();
     for way in ways(config.view, config.scratch, config.unsandboxed) {
-        let built = match start(worker, roots, way).await {
+        let built = match start(worker, roots, place, way).await {
             Ok(view) => try_out(&view).await.map(|()| view),
             Err(why) => Err(why),
         };
@@ -133,13 +136,16 @@ pub(crate) async fn build(
     Err(why_not.join("; "))
 }
 
-async fn start(worker: &Rc<Worker>, roots: &Roots, way: Way) -> Result<View, String> {
+async fn start(
+    worker: &Rc<Worker>,
+    roots: &Roots,
+    place: &Rc<Place>,
+    way: Way,
+) -> Result<View, String> {
     let config = &worker.config;
     let dir = SessionDir::new(&config.cache)
         .map_err(|e| format!("make scratch in `{}`: {e}", config.cache.display()))?;
     let jobs = (!way.memory).then(|| dir.jobs());
-    // In this version the pod shares the hub's file system.
-    let files: Vec<PathBuf> = roots.iter().map(|(_, path)| path.into()).collect();
     let setup = Setup {
         view: way.kind,
         sandbox: way.sandbox,
@@ -149,7 +155,7 @@ async fn start(worker: &Rc<Worker>, roots: &Roots, way: Way) -> Result<View, Str
         },
         roots: roots
             .iter()
-            .zip(&files)
+            .zip(&place.dirs)
             .map(|((_, path), files)| RootDir {
                 path: path.into(),
                 files: files.as_path().into(),
@@ -168,7 +174,7 @@ async fn start(worker: &Rc<Worker>, roots: &Roots, way: Way) -> Result<View, Str
     Ok(View {
         kind: way.kind,
         roots: roots.clone(),
-        files,
+        place: Rc::clone(place),
         sandbox: way.sandbox,
         warden: Warden::start(&config.warden, &setup, keep_ready, on_end).await?,
         jobs,
@@ -259,7 +265,7 @@ async fn prove_in(
     tools: &[OfferedTool],
     roots: &Roots,
 ) -> Result<(ViewKind, String), String> {
-    let (view, why) = build(worker, roots).await?;
+    let (view, why) = build(worker, roots, &Place::shared(roots)).await?;
     let init = view.warden.take().map_err(|e| e.to_string())?;
     // Its number decides where a bare job writes, so the job is rendered for this very init.
     let mounts = view.mounts(init.number);

@@ -20,6 +20,8 @@ pub struct FindTools {
     pub find: Arc<dyn Fn() -> Vec<OfferedTool> + Send + Sync>,
     /// Directories in which a change means that they may have changed.
     pub watched: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+    /// Whether all that was looked at is as it was, for sure.
+    pub unchanged: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl FindTools {
@@ -28,6 +30,7 @@ impl FindTools {
         Self {
             find: Arc::new(move || tools.clone()),
             watched: Arc::new(Vec::new),
+            unchanged: Arc::new(|| true),
         }
     }
 }

@@ -9,8 +9,8 @@ use cpods::paths::{RootId, RootPath, Roots};
 use cpods::wire::codec;
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
-    ClientKey, Finished, FromClient, FromPod, JobNumber, Offer, OfferedTool, PodStatus, Stamp,
-    Status, Submit, Task, ToClient, ToPod, ViewKind,
+    ClientKey, Files, Finished, FromClient, FromPod, JobNumber, Offer, OfferedTool, PodStatus,
+    Stamp, Status, Submit, Task, ToClient, ToPod, ViewKind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -88,6 +88,7 @@ fn task() -> Task {
     let surroundings = Surroundings {
         umask: 0o22,
         pwd: Some("/link".into()),
+        pwd_links: vec![("/link".into(), "/w".into())],
         limits: vec![(7, 1024), (3, u64::MAX)],
     };
     Task { job, surroundings }
@@ -113,12 +114,17 @@ fn from_client(golden: &mut Golden) {
         FromClient::Submit(Box::new(submit)),
         local,
         FromClient::Status,
+        FromClient::Use {
+            pod: "pod1".into(),
+            wanted: true,
+        },
     ] {
         // A new kind does not compile here before it has a line.
         let name = match &message {
             FromClient::Submit(_) => "from-client.submit",
             FromClient::RanLocally { .. } => "from-client.ran-locally",
             FromClient::Status => "from-client.status",
+            FromClient::Use { .. } => "from-client.use",
         };
         golden.message(name, &message);
     }
@@ -166,6 +172,7 @@ fn status() -> Status {
     let pod = PodStatus {
         name: "pod1".into(),
         address: "unix:/p".into(),
+        files: Files::Sshfs,
         up: true,
         why: "resting".into(),
         slots: 8,
@@ -212,6 +219,9 @@ fn to_client(golden: &mut Golden) {
             why: "nowhere".into(),
         },
         ToClient::Status(Box::new(status())),
+        ToClient::Done {
+            trouble: Some("no such pod".into()),
+        },
     ];
     for message in messages {
         let name = match &message {
@@ -222,6 +232,7 @@ fn to_client(golden: &mut Golden) {
             ToClient::RunLocally { .. } => "to-client.run-locally",
             ToClient::Refused { .. } => "to-client.refused",
             ToClient::Status(_) => "to-client.status",
+            ToClient::Done { .. } => "to-client.done",
         };
         golden.message(name, &message);
     }
@@ -233,6 +244,10 @@ fn to_and_from_pod(golden: &mut Golden) {
         ToPod::Configure {
             roots: Roots::new(["/v", "/w"]).unwrap(),
             own: true,
+            files: Files::Sshfs,
+        },
+        ToPod::NotMounted {
+            why: "no sshfs".into(),
         },
         ToPod::Start {
             job,
@@ -245,6 +260,7 @@ fn to_and_from_pod(golden: &mut Golden) {
     for message in messages {
         let name = match &message {
             ToPod::Configure { .. } => "to-pod.configure",
+            ToPod::NotMounted { .. } => "to-pod.not-mounted",
             ToPod::Start { .. } => "to-pod.start",
             ToPod::Cancel { .. } => "to-pod.cancel",
             ToPod::Ping => "to-pod.ping",
@@ -253,6 +269,10 @@ fn to_and_from_pod(golden: &mut Golden) {
     }
     let messages = [
         FromPod::Offer(offer()),
+        FromPod::Mount {
+            program: "/c/workd".into(),
+            at: "/c/files".into(),
+        },
         FromPod::Output {
             job,
             index: 0,
@@ -286,6 +306,7 @@ fn to_and_from_pod(golden: &mut Golden) {
     for message in messages {
         let name = match &message {
             FromPod::Offer(_) => "from-pod.offer",
+            FromPod::Mount { .. } => "from-pod.mount",
             FromPod::Output { .. } => "from-pod.output",
             FromPod::Finished { .. } => "from-pod.finished",
             FromPod::Fault { .. } => "from-pod.fault",

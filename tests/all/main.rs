@@ -2,11 +2,13 @@
 
 mod pod;
 mod project;
+mod sshd;
 mod support;
 mod tool;
 
 mod depfiles;
 mod fallback;
+mod far;
 mod faults;
 mod full_disk;
 mod golden;

@@ -7,7 +7,7 @@ use cpods::paths::Roots;
 use cpods::wire::blocking::{Connection, Frame};
 use cpods::wire::codec;
 use cpods::wire::frame::{OUTPUTS, Peer, STDERR, STDOUT};
-use cpods::wire::messages::{Finished, FromPod, JobNumber, Offer, Task, ToPod};
+use cpods::wire::messages::{Files, Finished, FromPod, JobNumber, Offer, Task, ToPod};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -73,6 +73,7 @@ impl Pod {
         let configure = ToPod::Configure {
             roots: roots.clone(),
             own: false,
+            files: Files::Shared,
         };
         connection.send(Some(Peer::Hub), &configure).unwrap();
         connection.hello(Peer::Pod).unwrap();
@@ -214,6 +215,7 @@ impl Hub {
         let surroundings = Surroundings {
             umask: 0o022,
             pwd: None,
+            pwd_links: Vec::new(),
             limits: vec![],
         };
         Spec {
@@ -281,6 +283,7 @@ impl Hub {
             match message {
                 FromPod::Offer(offer) => self.offer = offer,
                 FromPod::Pong => {}
+                FromPod::Mount { .. } => panic!("the files are shared"),
                 FromPod::Output { job, index, wrote } => {
                     let path = self.roots.absolute(&wrote.at).unwrap();
                     let answer = answers.get_mut(&job.0).unwrap();

@@ -4,7 +4,7 @@ use crate::support::{Farm, text, wait_for};
 use cpods::paths::Roots;
 use cpods::wire::codec;
 use cpods::wire::frame::{self, HELLO_BYTES, Hello, Kind, MAX_DATA_BYTES, MAX_MESSAGE_BYTES, Peer};
-use cpods::wire::messages::{FromClient, ToPod};
+use cpods::wire::messages::{Files, FromClient, ToPod};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -213,7 +213,12 @@ fn the_worker_drops_ten_thousand_bad_peers() {
     let roots = Roots::new(["/no/such/root"]).unwrap();
     let sort = Sort {
         belongs: Peer::Hub,
-        valid_message: codec::encode(&ToPod::Configure { roots, own: false }).unwrap(),
+        valid_message: codec::encode(&ToPod::Configure {
+            roots,
+            own: false,
+            files: Files::Shared,
+        })
+        .unwrap(),
         decodes: |bytes| codec::decode::<ToPod>(bytes).is_ok(),
     };
     let daemon = farm.workds[0].pid();

@@ -152,7 +152,8 @@ fn a_signal_reaches_the_build() {
     command
         .args(["-q", "--root"])
         .arg(&farm.root)
-        .args(["--", "sh", "-c", script]);
+        .args(["--", "sh", "-c", script])
+        .stdout(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     wait_for("the build", || {
         farm.root.join("started").exists().then_some(())

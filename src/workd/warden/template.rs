@@ -110,7 +110,13 @@ pub(crate) fn link(links: &[(Bytes, Bytes)]) -> Result<(), StepError> {
             fs::create_dir_all(parent).step(what)?;
         }
         match std::os::unix::fs::symlink(target.as_path(), path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            // What stands there serves if it is the same link.
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AlreadyExists
+                    && fs::read_link(path).is_ok_and(|there| there == target.as_path()) =>
+            {
+                Ok(())
+            }
             made => made.step(what),
         }
     });

@@ -327,6 +327,8 @@ fn a_pwd_through_symlinks_holds() {
     for _ in 0..2 {
         let mut spec = hub.script(&root, "echo $PWD; cd \"$PWD\" && pwd -P; echo x > out");
         spec.task.surroundings.pwd = Some(pwd.as_path().into());
+        let link = (dir.join("home").as_path().into(), "data".into());
+        spec.task.surroundings.pwd_links = vec![link];
         let answer = hub.run(&spec);
         let wanted = format!("{}\n{}\n", pwd.display(), root.display());
         assert_eq!(answer.ok().stdout, wanted);

@@ -1,0 +1,28 @@
+# Run by the pod's sh at the other end of ssh: puts the hub's worker into the cache folder if it is
+# not there, and becomes it. The arguments are for the worker. Holds no single quote, since it
+# travels in a pair of them; speaks in lines that begin with "cpods-", as a login shell may print
+# others before.
+umask 077
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/cpods
+runtime=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/cpods
+fail() { echo "$*" >&2; exit 1; }
+echo
+echo "cpods-pod $(uname -s) $(uname -m)"
+read -r name size || exit 1
+worker=$cache/bin/$name
+if [ -x "$worker" ]; then
+  echo "cpods-have"
+else
+  mkdir -p "$cache/bin" || fail "cannot make $cache/bin on this pod"
+  part=$cache/bin/.part.$$
+  trap "rm -f \"$part\"" 0
+  echo "cpods-send"
+  head -c "$size" >"$part" || fail "cannot write the worker to $part"
+  [ "$(wc -c <"$part")" -eq "$size" ] || fail "the worker did not arrive whole; is the disk full?"
+  chmod 700 "$part" && "$part" --version >/dev/null || fail "the worker $name does not run on this pod"
+  mv -f "$part" "$worker" || fail "cannot write $worker"
+  trap - 0
+  echo "cpods-have"
+fi
+if [ -S "$runtime/workd.sock" ]; then exec "$worker" --bridge "$runtime/workd.sock"; fi
+exec "$worker" "$@"

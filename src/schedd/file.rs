@@ -1,0 +1,380 @@
+//! `hub.toml`, a hub's configuration file: read, checked, and never half believed.
+
+use super::config::{Address, LeftOut, PodConfig, PodConfigError, View, glob};
+use crate::wire::messages::Files;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use toml::Spanned;
+
+/// What a hub's file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HubFile {
+    /// Directories that pods may see.
+    pub roots: Vec<PathBuf>,
+    /// Of that, what they may not.
+    pub left_out: LeftOut,
+    /// The pods.
+    pub pods: Vec<PodConfig>,
+    /// How long a job waits for a pod with a tool that the hub lacks, in seconds.
+    pub patience: Option<u64>,
+    /// How to begin an ssh command line.
+    pub ssh: Option<Vec<OsString>>,
+    /// Rules whose tools are told apart by their version alone.
+    pub relaxed: BTreeSet<String>,
+}
+
+/// A file that cannot be used.
+#[derive(Debug, Error)]
+pub enum HubFileError {
+    /// It cannot be read.
+    #[error("cannot read `{path}`", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{path}:{line}: {what}", path = path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Which key, and what is wrong with it.
+        what: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    roots: Vec<Spanned<Root>>,
+    pods: Vec<Spanned<Pod>>,
+    patience: Option<u64>,
+    ssh: Option<Spanned<String>>,
+    tools: BTreeMap<String, Tool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a path, or a table with `path` and `leave_out`")]
+enum Root {
+    Path(String),
+    Table(RootTable),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RootTable {
+    path: String,
+    #[serde(default)]
+    leave_out: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pod {
+    name: String,
+    ssh: Option<String>,
+    unix: Option<PathBuf>,
+    #[serde(default)]
+    own: bool,
+    slots: Option<u32>,
+    files: Option<Files>,
+    #[serde(default)]
+    view: View,
+    #[serde(default)]
+    unsandboxed: bool,
+    offer: Option<BTreeSet<String>>,
+    #[serde(default)]
+    withhold: BTreeSet<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tool {
+    #[serde(rename = "match")]
+    by: Match,
+}
+
+/// How a pod's tool is held against the hub's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Match {
+    /// Everything that decides its results.
+    Identity,
+    /// What it says of its version.
+    Version,
+}
+
+/// Where the file is for this user: `cpods/hub.toml` in the configuration folder.
+pub fn hub_file() -> Option<PathBuf> {
+    crate::rulefiles::config_folder(|name| std::env::var_os(name)).map(|dir| dir.join("hub.toml"))
+}
+
+/// The user's own file; nothing said where there is none.
+///
+/// # Errors
+/// See [`HubFileError`].
+pub fn load_own() -> Result<HubFile, HubFileError> {
+    match hub_file() {
+        Some(path) if path.exists() => load(&path),
+        _ => Ok(HubFile::default()),
+    }
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// See [`HubFileError`].
+pub fn load(path: &Path) -> Result<HubFile, HubFileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| HubFileError::Read {
+        path: path.into(),
+        source,
+    })?;
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    parse(&text, home.as_deref()).map_err(|wrong| {
+        let before = &text[..wrong.at.start.min(text.len())];
+        HubFileError::Wrong {
+            path: path.into(),
+            line: before.matches('\n').count() + 1,
+            what: wrong.what,
+        }
+    })
+}
+
+/// Something wrong at a place of the text.
+struct Wrong {
+    at: Range<usize>,
+    what: String,
+}
+
+fn wrong<T>(at: Range<usize>, what: impl fmt::Display) -> Result<T, Wrong> {
+    let what = what.to_string();
+    Err(Wrong { at, what })
+}
+
+fn parse(text: &str, home: Option<&Path>) -> Result<HubFile, Wrong> {
+    let file: File = toml::from_str(text).map_err(|error| Wrong {
+        at: error.span().unwrap_or(0..0),
+        what: error.message().trim_end().to_owned(),
+    })?;
+    let mut hub = HubFile {
+        patience: file.patience,
+        ..HubFile::default()
+    };
+    for root in file.roots {
+        let at = root.span();
+        let (path, leave_out) = match root.into_inner() {
+            Root::Path(path) => (path, Vec::new()),
+            Root::Table(table) => (table.path, table.leave_out),
+        };
+        let path = absolute(&path, home)
+            .map_or_else(|what| wrong(at.clone(), format!("`roots`: {what}")), Ok)?;
+        let mut globs = Vec::new();
+        for text in leave_out {
+            if let Err(error) = glob(&text) {
+                return wrong(at, format!("`leave_out`: {error}"));
+            }
+            globs.push(text);
+        }
+        if !globs.is_empty() {
+            hub.left_out.0.push((path.clone(), globs));
+        }
+        hub.roots.push(path);
+    }
+    for pod in file.pods {
+        let at = pod.span();
+        let pod = to_config(pod.into_inner()).map_or_else(|what| wrong(at.clone(), what), Ok)?;
+        if hub.pods.iter().any(|known| known.name == pod.name) {
+            return wrong(
+                at,
+                format!("`pods`: the name `{}` is given twice", pod.name),
+            );
+        }
+        hub.pods.push(pod);
+    }
+    if let Some(ssh) = file.ssh {
+        match shell_words::split(ssh.get_ref()) {
+            Ok(words) if !words.is_empty() => {
+                hub.ssh = Some(words.into_iter().map(Into::into).collect());
+            }
+            Ok(_) => return wrong(ssh.span(), "`ssh` is empty"),
+            Err(error) => return wrong(ssh.span(), format!("`ssh`: {error}")),
+        }
+    }
+    let relaxed = file.tools.into_iter();
+    let relaxed = relaxed.filter(|(_, tool)| tool.by == Match::Version);
+    hub.relaxed = relaxed.map(|(name, _)| name).collect();
+    Ok(hub)
+}
+
+fn to_config(pod: Pod) -> Result<PodConfig, String> {
+    let name = pod.name;
+    let told = |what: &str| format!("pod `{name}`: {what}");
+    let address = match (pod.ssh, pod.unix, pod.own) {
+        (None, None, true) => Address::Own,
+        (None, Some(path), false) => Address::Unix(path),
+        (Some(host), None, false) => Address::Ssh(host),
+        (None, None, false) => Address::Ssh(name.clone()),
+        _ => return Err(told("only one of `ssh`, `unix` and `own` can be")),
+    };
+    let is_ssh = matches!(address, Address::Ssh(_));
+    let mut config =
+        PodConfig::new(&name, address).map_err(|error: PodConfigError| told(&error.to_string()))?;
+    match pod.files {
+        Some(Files::Sshfs) if !is_ssh => {
+            return Err(told("`files = \"sshfs\"` is for pods reached by ssh"));
+        }
+        Some(files) => config.files = files,
+        None => {}
+    }
+    if pod.slots == Some(0) {
+        return Err(told("`slots` must be at least 1"));
+    }
+    if pod.unsandboxed && pod.view != View::Auto {
+        return Err(told("`unsandboxed` leaves no choice of `view`"));
+    }
+    config.slots = pod.slots;
+    config.view = pod.view;
+    config.unsandboxed = pod.unsandboxed;
+    config.offer = pod.offer;
+    config.withhold = pod.withhold;
+    Ok(config)
+}
+
+/// A path with a leading `~` put in full.
+fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
+    let path = match (text.strip_prefix('~'), home) {
+        (Some(""), Some(home)) => home.to_path_buf(),
+        (Some(rest), Some(home)) if rest.starts_with('/') => home.join(&rest[1..]),
+        _ => PathBuf::from(text),
+    };
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(format!("`{text}` is neither absolute nor below `~`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<HubFile, (usize, String)> {
+        parse(text, Some(Path::new("/home/u"))).map_err(|wrong| {
+            let line = text[..wrong.at.start].matches('\n').count() + 1;
+            (line, wrong.what)
+        })
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let text = r#"
+            roots = ["~/work", { path = "/srv/src", leave_out = ["**/secrets", "*.key"] }]
+            ssh = "ssh -F '/my config'"
+            patience = 5
+            [[pods]]
+            name = "build1"
+            slots = 8
+            offer = ["gcc"]
+            [[pods]]
+            name = "pi4"
+            ssh = "me@pi4.lan"
+            view = "rewrite"
+            withhold = ["clang"]
+            [[pods]]
+            name = "local"
+            own = true
+            [tools.z3]
+            match = "version"
+            [tools.gcc]
+            match = "identity"
+        "#;
+        let hub = parsed(text).unwrap();
+        let roots = ["/home/u/work", "/srv/src"].map(PathBuf::from);
+        assert_eq!(hub.roots, roots);
+        assert_eq!(hub.left_out.0[0].0, roots[1]);
+        assert_eq!(hub.ssh.unwrap(), ["ssh", "-F", "/my config"]);
+        assert_eq!(hub.relaxed, ["z3".to_owned()].into());
+        let said: Vec<_> = hub
+            .pods
+            .iter()
+            .map(|pod| (pod.name.as_str(), pod.address.to_string(), pod.files))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                ("build1", "ssh:build1".to_owned(), Files::Sshfs),
+                ("pi4", "ssh:me@pi4.lan".to_owned(), Files::Sshfs),
+                ("local", "this machine".to_owned(), Files::Shared),
+            ]
+        );
+        assert_eq!(
+            (hub.pods[0].slots, hub.pods[1].view),
+            (Some(8), View::Rewrite)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_line_and_key() {
+        for (text, line, key) in [
+            ("\nrots = []", 2, "rots"),
+            ("roots = [\"work\"]", 1, "roots"),
+            (
+                "\n\nroots = [{ path = \"/a\", leave_out = [\"[\"] }]",
+                3,
+                "leave_out",
+            ),
+            ("roots = [{ paht = \"/a\" }]", 1, "path"),
+            ("[[pods]]\nname = \"a b\"", 1, "a b"),
+            ("[[pods]]\nname = \"a\"\nslots = 0", 1, "slots"),
+            ("[[pods]]\nname = \"a\"\nslots = \"8\"", 3, "expected u32"),
+            ("[[pods]]\nname = \"a\"\nsolts = 8", 3, "solts"),
+            ("[[pods]]\nname = \"a\"\nview = \"all\"", 3, "all"),
+            (
+                "[[pods]]\nname = \"a\"\nown = true\nssh = \"b\"",
+                1,
+                "only one",
+            ),
+            (
+                "[[pods]]\nname = \"a\"\nown = true\nfiles = \"sshfs\"",
+                1,
+                "files",
+            ),
+            ("[[pods]]\nname = \"a\"\n[[pods]]\nname = \"a\"", 3, "twice"),
+            (
+                "[[pods]]\nname = \"a\"\nssh = \"-oProxyCommand=x\"",
+                1,
+                "destination",
+            ),
+            ("ssh = \"a 'b\"", 1, "ssh"),
+            ("[tools.gcc]\nmatch = \"name\"", 2, "name"),
+            ("patience = -1", 1, "-1"),
+        ] {
+            let (found, what) = parsed(text).unwrap_err();
+            assert!(
+                found == line && what.contains(key),
+                "{text}: {found}: {what}"
+            );
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hub.toml");
+        assert!(matches!(load(&path), Err(HubFileError::Read { .. })));
+        std::fs::write(&path, "patience = 1\nroots = 3\n").unwrap();
+        let error = load(&path).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{}:2: ", path.display())),
+            "{error}"
+        );
+    }
+}

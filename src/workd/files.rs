@@ -1,0 +1,185 @@
+//! Where this pod has the files of a hub's roots: in place, or in a mount that the hub serves.
+//!
+//! A mount can die or stall at any time, and a tool takes either for an answer (`__has_include` of
+//! an unreachable file is just false). So it is looked at every few seconds, and once more after
+//! every job, before the job's result is believed.
+
+use super::scratch::{Cleaner, SessionDir};
+use super::session::{Out, Session};
+use super::sshfs;
+use crate::paths::Roots;
+use crate::wire::messages::{Files, FromPod};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+/// How long the hub may take to mount.
+const MOUNTED_WITHIN: Duration = Duration::from_secs(25);
+/// Between two looks whether it is mounted.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Between two looks whether a mount is alive.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A look that takes longer finds a stalled mount.
+const STALLED_AFTER: Duration = Duration::from_secs(6);
+/// After a mount that could not be had: the first pause, doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A place where this pod has the roots' files.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Each root's directory.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// None where pod and hub have one file system.
+    mount: Option<Mount>,
+}
+
+#[derive(Debug)]
+struct Mount {
+    at: PathBuf,
+    /// Somebody found it dead.
+    dead: Notify,
+}
+
+impl Place {
+    /// In place, for pods that share the hub's file system.
+    pub(crate) fn shared(roots: &Roots) -> Rc<Self> {
+        Rc::new(Self {
+            dirs: roots.iter().map(|(_, path)| path.into()).collect(),
+            mount: None,
+        })
+    }
+
+    fn mounted(roots: &Roots, at: &Path) -> Rc<Self> {
+        Rc::new(Self {
+            dirs: roots
+                .iter()
+                .map(|(root, _)| at.join(root.0.to_string()))
+                .collect(),
+            mount: Some(Mount {
+                at: at.into(),
+                dead: Notify::new(),
+            }),
+        })
+    }
+
+    /// Looks at the files, which must be there.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub(crate) async fn check(&self) -> Result<(), String> {
+        let Some(mount) = &self.mount else {
+            return Ok(());
+        };
+        let at = mount.at.clone();
+        let look = tokio::task::spawn_blocking(move || rustix::fs::stat(at.join(".")));
+        let why = match timeout(STALLED_AFTER, look).await {
+            Ok(Ok(Ok(_))) if sshfs::is_mounted(&mount.at) => return Ok(()),
+            Ok(Ok(Ok(_))) => "the mount of the hub's files is gone".to_owned(),
+            Ok(Ok(Err(errno))) => format!("the mount of the hub's files is dead: {errno}"),
+            Ok(Err(_)) | Err(_) => "the mount of the hub's files is stalled".to_owned(),
+        };
+        mount.dead.notify_one();
+        Err(why)
+    }
+
+    /// Does something that asks the file system: beside everything else where an answer may take a
+    /// network's time, at once where it cannot.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        what: impl FnOnce() -> T + Send + 'static,
+    ) -> std::io::Result<T> {
+        if self.mount.is_none() {
+            return Ok(what());
+        }
+        tokio::task::spawn_blocking(what)
+            .await
+            .map_err(std::io::Error::other)
+    }
+
+    /// Until it is found dead.
+    async fn watch(&self) -> String {
+        loop {
+            if let Some(mount) = &self.mount {
+                let _ = timeout(LOOK_EVERY, mount.dead.notified()).await;
+            }
+            if let Err(why) = self.check().await {
+                return why;
+            }
+        }
+    }
+}
+
+/// A mountpoint; dropped, it is cleared and removed, whatever state the mount is in.
+struct Mountpoint {
+    dir: Option<SessionDir>,
+    at: PathBuf,
+    cleaner: Cleaner,
+}
+
+impl Drop for Mountpoint {
+    fn drop(&mut self) {
+        if let Some(dir) = self.dir.take() {
+            self.cleaner.session(dir, None);
+        }
+    }
+}
+
+/// Keeps the files of a configured session in reach until it ends; never returns before.
+pub(super) async fn keep(session: &Rc<Session>) {
+    let (roots, files) = session.configured().await;
+    if files == Files::Shared {
+        session.set_place(Ok(Place::shared(&roots)));
+        return std::future::pending().await;
+    }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let why = match mount(session).await {
+            Err(why) => why,
+            Ok(mountpoint) => {
+                pause = FIRST_PAUSE;
+                let place = Place::mounted(&roots, &mountpoint.at);
+                session.set_place(Ok(Rc::clone(&place)));
+                place.watch().await
+            }
+        };
+        tracing::warn!(why, "the hub's files are not in reach");
+        session.set_place(Err(why));
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn mount(session: &Rc<Session>) -> Result<Mountpoint, String> {
+    let worker = &session.worker;
+    let cache = &worker.config.cache;
+    let dir = SessionDir::new(cache).map_err(|e| format!("make a mountpoint: {e}"))?;
+    let mountpoint = Mountpoint {
+        at: dir.mountpoint(),
+        dir: Some(dir),
+        cleaner: worker.cleaner.clone(),
+    };
+    let program = std::fs::read_link("/proc/self/exe").map_err(|e| format!("find myself: {e}"))?;
+    let wanted = FromPod::Mount {
+        program: program.as_path().into(),
+        at: mountpoint.at.as_path().into(),
+    };
+    let mut refused = session.refused_mounts();
+    if session.send(Out::Message(wanted)).await.is_err() {
+        return Err("the hub is gone".into());
+    }
+    let mounted = async {
+        while !sshfs::is_mounted(&mountpoint.at) {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::select! {
+        done = timeout(MOUNTED_WITHIN, mounted) => match done {
+            Ok(()) => Ok(mountpoint),
+            Err(_) => Err(format!("the hub mounted nothing within {MOUNTED_WITHIN:?}")),
+        },
+        Ok(_) = refused.changed() => Err(refused.borrow_and_update().clone()),
+    }
+}

@@ -1,0 +1,466 @@
+//! Pods that are reached by ssh, with the files over sshfs.
+
+use crate::sshd::{self, Sshd};
+use crate::support::{Daemon, Farm, bin, text, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+/// A root, no hub yet, and an sshd.
+fn far() -> (Farm, Sshd) {
+    let farm = Farm::without_hub();
+    let sshd = Sshd::start(farm.dir.path());
+    (farm, sshd)
+}
+
+/// Runs a script under `cpods run`, with jobs on the pod or nowhere.
+fn on_pod(farm: &Farm, sshd: &Sshd, more: &[&str], script: &str) -> std::process::Output {
+    sshd::run(farm, sshd)
+        .args(more)
+        .args(["--", "sh", "-e", "-c", script])
+        .env("CPODS_FALLBACK", "0")
+        .output()
+        .unwrap()
+}
+
+/// A hub of this farm's with the pod `far`, until dropped.
+fn hub(farm: &Farm, sshd: &Sshd) -> Daemon {
+    start_hub(farm, sshd, &["--pod".as_ref(), "far".as_ref()])
+}
+
+/// A hub with this configuration file.
+fn hub_of(farm: &Farm, sshd: &Sshd, config: &Path) -> Daemon {
+    start_hub(farm, sshd, &["--config".as_ref(), config.as_os_str()])
+}
+
+fn start_hub(farm: &Farm, sshd: &Sshd, args: &[&OsStr]) -> Daemon {
+    let log = fs::File::create(farm.dir.path().join("far.log")).unwrap();
+    let child = farm
+        .command(bin("cpods-schedd"))
+        .env("CPODS_SSH", sshd.ssh())
+        .env("CPODS_WORKERS", sshd::workers())
+        .args(["--log", "debug", "--socket"])
+        .arg(farm.hub_socket())
+        .arg("--root")
+        .arg(&farm.root)
+        .args(args)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let daemon = Daemon::new(child);
+    farm.wait_up();
+    daemon
+}
+
+/// Processes of this test whose command line begins with this program.
+fn processes(farm: &Farm, program: &str) -> Vec<Pid> {
+    let tag = farm.tag();
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|process| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+        let words = fs::read(process.path().join("cmdline")).ok()?;
+        let words = String::from_utf8_lossy(&words).into_owned();
+        let name = words.split('\0').next()?.rsplit('/').next()?;
+        (name == program && words.contains(&tag)).then(|| Pid::from_raw(pid))?
+    })
+    .collect()
+}
+
+fn mounts(farm: &Farm) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let ours = table.lines().filter(|line| line.contains(&farm.tag()));
+    ours.map(ToOwned::to_owned).collect()
+}
+
+/// Until nothing of a pod is left but its cache folder.
+fn wait_for_nothing_left(farm: &Farm, sshd: &Sshd) {
+    wait_for("mounts to go", || mounts(farm).is_empty().then_some(()));
+    wait_for("sshfs to go", || {
+        processes(farm, "sshfs").is_empty().then_some(())
+    });
+    let work = sshd.cache().join("work");
+    wait_for("sessions' directories to go", || {
+        let left = fs::read_dir(&work).map_or(0, Iterator::count);
+        (left == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_pod_needs_nothing_but_sshd_sshfs_and_the_tool() {
+    let (farm, sshd) = far();
+    farm.write("inc/a.h", "#define A 3\n");
+    farm.write(
+        "a.c",
+        "#include \"a.h\"\n#include <stdio.h>\nint f(void) { return A; }\n",
+    );
+    let compile = ["gcc", "-g", "-Iinc", "-MD", "-c", "a.c", "-o", "a.o"];
+    assert!(farm.bare(&compile).status.success());
+    let (object, depfile) = (farm.read("a.o"), farm.read("a.d"));
+    let script = format!("rm -f a.o a.d; cpods-cc {}", compile.join(" "));
+    for (more, sends) in [(&["--log", "info"][..], true), (&["--log", "info"], false)] {
+        let output = on_pod(&farm, &sshd, more, &script);
+        assert!(output.status.success(), "{}", text(&output));
+        let said = text(&output);
+        assert!(
+            said.contains("cpods: 1 jobs on pods (0 failed), 0 local"),
+            "{said}"
+        );
+        assert_eq!(
+            said.contains("sending the"),
+            sends,
+            "once, by digest: {said}"
+        );
+        assert!(farm.read("a.o") == object, "the same object");
+        assert!(farm.read("a.d") == depfile, "the same depfile");
+        wait_for_nothing_left(&farm, &sshd);
+    }
+    assert!(processes(&farm, "bwrap").is_empty());
+    let kept: Vec<_> = fs::read_dir(sshd.dir.join("cache"))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert_eq!(
+        kept.len(),
+        1,
+        "only the cache folder is left on the pod: {kept:?}"
+    );
+}
+
+#[test]
+fn the_rewrite_view_maps_all_paths_back() {
+    let (farm, sshd) = far();
+    farm.write("inc/a.h", "#define A 3\n#warning look\n");
+    let file = farm.write(
+        "a.c",
+        "#include \"a.h\"\nconst char *f(void) { return __FILE__; }\n",
+    );
+    let file = file.display().to_string();
+    let compile = ["gcc", "-g", "-Iinc", "-MD", "-c", &file, "-o", "a.o"];
+    let bare = farm.bare(&compile);
+    let (object, depfile) = (farm.read("a.o"), farm.read("a.d"));
+    let script = format!("rm -f a.o a.d; cpods-cc {}", compile.join(" "));
+    let output = on_pod(&farm, &sshd, &["-q", "--view", "rewrite"], &script);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(farm.read("a.o") == object, "the same object");
+    assert!(farm.read("a.d") == depfile, "the same depfile");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&bare.stderr)
+    );
+}
+
+#[test]
+fn a_greeting_shell_does_no_harm() {
+    let (farm, sshd) = far();
+    let greeter = farm.dir.path().join("greeter");
+    fs::write(
+        &greeter,
+        "#!/bin/sh\necho Welcome.\necho\nexec sh -c \"$SSH_ORIGINAL_COMMAND\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&greeter, fs::Permissions::from_mode(0o755)).unwrap();
+    let key = sshd.dir.join("key.pub");
+    let line = fs::read_to_string(&key).unwrap();
+    fs::write(&key, format!("command=\"{}\" {line}", greeter.display())).unwrap();
+    farm.write("a.c", "int a;\n");
+    // sshfs cannot be told from its greeting, so the files must come another way.
+    let config = farm.dir.path().join("hub.toml");
+    let pod = "[[pods]]\nname = \"far\"\nfiles = \"shared\"\n";
+    fs::write(&config, pod).unwrap();
+    let _hub = hub_of(&farm, &sshd, &config);
+    farm.cc_remote(&["gcc", "-c", "a.c"]);
+}
+
+#[test]
+fn what_ssh_refuses_is_told_plainly() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "int a;\n");
+    let known = sshd.dir.join("known");
+    let right = fs::read_to_string(&known).unwrap();
+    let other = fs::read_to_string(sshd.dir.join("key.pub")).unwrap();
+    let changed = format!("[127.0.0.1]:{} {other}", sshd.port);
+    for (hosts, key_mode, told) in [
+        (
+            changed.as_str(),
+            0o600,
+            "its host key is not the one that is known",
+        ),
+        ("", 0o600, "its host key is not known; connect once by hand"),
+        (&right, 0o000, "Permission denied"),
+    ] {
+        fs::write(&known, hosts).unwrap();
+        let key = sshd.dir.join("key");
+        let kept = farm.dir.path().join("kept");
+        if key_mode == 0 {
+            fs::rename(&key, &kept).unwrap();
+        }
+        let output = sshd::run(&farm, &sshd)
+            .args(["--", "cpods-cc", "gcc", "-c", "a.c"])
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert!(output.status.success(), "it falls back: {said}");
+        assert!(
+            said.contains("pod `far` is not in use") && said.contains(told),
+            "{said}"
+        );
+        if key_mode == 0 {
+            fs::rename(&kept, &key).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_changed_header_is_seen_at_once() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "#include \"a.h\"\nint main(void) { return A; }\n");
+    farm.write("a.h", "#define A 10\n");
+    let _hub = hub(&farm, &sshd);
+    for round in 0..24_u32 {
+        // The same size, within the same second, each time by another way.
+        let code = 10 + round;
+        let content = format!("#define A {code}\n");
+        match round % 3 {
+            0 => drop(farm.write("a.h", content)),
+            1 => {
+                let new = farm.write("a.new", content);
+                fs::rename(new, farm.root.join("a.h")).unwrap();
+            }
+            _ => {
+                // Written by a job on the pod itself.
+                farm.write("gen.c", format!("#define STEP {code}\n"));
+                farm.cc_remote(&["gcc", "-E", "-P", "-dD", "gen.c", "-o", "gen.i"]);
+                let made = String::from_utf8(farm.read("gen.i")).unwrap();
+                let line = made.lines().find(|line| line.contains("STEP")).unwrap();
+                farm.write("a.h", line.replace("STEP", "A") + "\n");
+            }
+        }
+        farm.cc_remote(&["gcc", "-c", "a.c", "-o", "a.o"]);
+        assert!(farm.bare(&["gcc", "a.o", "-o", "a"]).status.success());
+        let ran = farm.bare(&["./a"]);
+        assert_eq!(
+            ran.status.code(),
+            Some(i32::try_from(code).unwrap()),
+            "round {round}"
+        );
+    }
+}
+
+/// Kills what `victims` finds, again and again, while jobs run; all of them end well.
+fn survives(victims: impl Fn(&Farm) -> Vec<Pid>) {
+    let (farm, sshd) = far();
+    let count = 12;
+    for n in 0..count {
+        farm.write(
+            &format!("f{n}.c"),
+            format!("#include <stdio.h>\nint f{n};\n"),
+        );
+    }
+    let hub = hub(&farm, &sshd);
+    for round in 0..5 {
+        let mut jobs: Vec<_> = (0..count)
+            .map(|n| {
+                let (source, object) = (format!("f{n}.c"), format!("f{n}.o"));
+                let mut job = farm.command(bin("cpods-cc"));
+                job.args(["gcc", "-c", &source, "-o", &object])
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(7 * (round + 1)));
+        let found = wait_for("somebody to kill", || {
+            Some(victims(&farm)).filter(|found| !found.is_empty())
+        });
+        for pid in found {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        for job in &mut jobs {
+            let ended = crate::support::wait_for_end("a job", job);
+            assert!(ended.success(), "round {round}: {ended}");
+        }
+        for n in 0..count {
+            let (source, object) = (format!("f{n}.c"), format!("f{n}.o"));
+            let ours = farm.read(&object);
+            fs::remove_file(farm.root.join(&object)).unwrap();
+            assert!(
+                farm.bare(&["gcc", "-c", &source, "-o", &object])
+                    .status
+                    .success()
+            );
+            assert!(
+                farm.read(&object) == ours,
+                "round {round}: {object} differs"
+            );
+        }
+        farm.wait_up();
+    }
+    hub.signal(Signal::TERM);
+    assert!(hub.wait().success());
+    wait_for_nothing_left(&farm, &sshd);
+}
+
+#[test]
+fn killed_ssh() {
+    survives(|farm| processes(farm, "ssh"));
+}
+
+#[test]
+fn killed_sshfs() {
+    survives(|farm| processes(farm, "sshfs"));
+}
+
+#[test]
+fn killed_sftp_server() {
+    survives(|farm| processes(farm, "bwrap"));
+}
+
+#[test]
+fn killed_worker() {
+    survives(|farm| {
+        let worker = fs::read_dir(farm.dir.path().join("sshd/cache/cpods/bin")).unwrap();
+        let worker = worker.flatten().next().unwrap().file_name();
+        processes_named(worker.to_str().unwrap(), "far")
+    });
+}
+
+/// Processes of this program with this word among their arguments.
+fn processes_named(program: &str, word: &str) -> Vec<Pid> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|process| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+        let exe = fs::read_link(process.path().join("exe")).ok()?;
+        let words = fs::read(process.path().join("cmdline")).ok()?;
+        let words = String::from_utf8_lossy(&words).into_owned();
+        let ours = exe.file_name()? == program && words.split('\0').any(|w| w == word);
+        ours.then(|| Pid::from_raw(pid))?
+    })
+    .collect()
+}
+
+#[test]
+fn a_killed_hub_leaves_nothing_on_its_pod() {
+    let (farm, sshd) = far();
+    let hub = hub(&farm, &sshd);
+    assert!(!mounts(&farm).is_empty());
+    hub.kill();
+    wait_for_nothing_left(&farm, &sshd);
+    wait_for("the server's jail to go", || {
+        processes(&farm, "bwrap").is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_stalled_mount_is_noticed_and_cleared() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "int a;\n");
+    let _hub = hub(&farm, &sshd);
+    farm.cc_remote(&["gcc", "-c", "a.c"]);
+    let frozen = processes(&farm, "sshfs");
+    assert_eq!(frozen.len(), 1);
+    kill_process(frozen[0], Signal::STOP).unwrap();
+    // Begun in the stalled mount, ended elsewhere.
+    let output = farm
+        .command(bin("cpods-cc"))
+        .args(["gcc", "-c", "a.c", "-o", "b.o"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(farm.read("a.o") == farm.read("b.o"));
+    wait_for("the frozen sshfs to go", || {
+        (!processes(&farm, "sshfs").contains(&frozen[0])).then_some(())
+    });
+    farm.wait_up();
+    farm.cc_remote(&["gcc", "-c", "a.c", "-o", "c.o"]);
+}
+
+#[test]
+fn pods_are_taken_out_of_use_and_back() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "int a;\n");
+    let _hub = hub(&farm, &sshd);
+    let ask = |words: &[&str]| farm.command(bin("cpods")).args(words).output().unwrap();
+    assert!(ask(&["unmount", "far"]).status.success());
+    wait_for_nothing_left(&farm, &sshd);
+    let status = farm.status().unwrap();
+    assert_eq!(status["pods"][0]["why"], "taken out of use");
+    assert!(ask(&["mount", "far"]).status.success());
+    farm.cc_remote(&["gcc", "-c", "a.c"]);
+    let unknown = ask(&["mount", "no-such-pod"]);
+    assert!(!unknown.status.success() && text(&unknown).contains("`no-such-pod`"));
+}
+
+#[test]
+fn the_hubs_files_are_served_in_a_jail() {
+    let (farm, sshd) = far();
+    farm.write("in.txt", "inside\n");
+    farm.write("keys/secret", "left out\n");
+    fs::write(farm.dir.path().join("outside"), "x").unwrap();
+    for (name, target) in [
+        ("up", "../outside"),
+        ("away", "/etc/passwd"),
+        ("abs", "/root"),
+    ] {
+        std::os::unix::fs::symlink(target, farm.root.join(name)).unwrap();
+    }
+    let config = farm.dir.path().join("hub.toml");
+    let file = format!(
+        "roots = [{{ path = \"{}\", leave_out = [\"keys\"] }}]\n[[pods]]\nname = \"far\"\n",
+        farm.root.display()
+    );
+    fs::write(&config, file).unwrap();
+    let _hub = hub_of(&farm, &sshd, &config);
+    let jail = processes(&farm, "bwrap");
+    let words = fs::read(format!("/proc/{}/cmdline", jail[0].as_raw_nonzero())).unwrap();
+    let words: Vec<_> = words
+        .split(|byte| *byte == 0)
+        .filter(|w| !w.is_empty())
+        .collect();
+    let words: Vec<_> = words
+        .iter()
+        .map(|w| String::from_utf8_lossy(w).into_owned())
+        .collect();
+    let probe = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sftp_probe.py");
+    let output = Command::new("python3")
+        .arg(probe)
+        .args(["--expect-root", "/0", "--"])
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    // What is left out is refused, not absent: the job is run again here, where it is.
+    farm.write("a.c", "#include \"keys/secret.h\"\nint a = A;\n");
+    farm.write("keys/secret.h", "#define A 1\n");
+    let output = farm
+        .command(bin("cpods-cc"))
+        .args(["gcc", "-c", "a.c"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(farm.finished(), 1, "the pod tried");
+}
+
+#[test]
+fn a_worker_of_the_pods_own_is_bridged_to() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "int a;\n");
+    fs::create_dir(sshd.dir.join("run/cpods")).unwrap();
+    let socket = sshd.dir.join("run/cpods/workd.sock");
+    let worker = farm
+        .command(bin("cpods-workd"))
+        .args(["--slots", "7", "--cache"])
+        .arg(farm.dir.path().join("service"))
+        .arg("--socket")
+        .arg(&socket)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _worker = Daemon::new(worker);
+    wait_for("the worker", || socket.exists().then_some(()));
+    let _hub = hub(&farm, &sshd);
+    assert_eq!(farm.status().unwrap()["pods"][0]["slots"], 7);
+    farm.cc_remote(&["gcc", "-c", "a.c"]);
+}
