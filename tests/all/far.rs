@@ -426,7 +426,9 @@ fn the_hubs_files_are_served_in_a_jail() {
     let probe = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sftp_probe.py");
     let output = Command::new("python3")
         .arg(probe)
-        .args(["--expect-root", "/0", "--"])
+        .args(["--shown", "/0", "--file", "in.txt", "--expect-root"])
+        .arg(&farm.root)
+        .arg("--")
         .args(words)
         .output()
         .unwrap();
