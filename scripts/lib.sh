@@ -97,9 +97,9 @@ install_rust() {
   fi
 }
 
-# musl_target: prints the target for static programs; nothing if this toolchain has none
+# musl_target MACHINE: prints the target for static programs; nothing if this toolchain has none
 musl_target() {
-  local triple sysroot; triple=$(uname -m)-unknown-linux-musl
+  local triple=$1-unknown-linux-musl sysroot
   sysroot=$(cd "$top" && rustc --print sysroot)
   if [ ! -d "$sysroot/lib/rustlib/$triple" ]; then
     has rustup && (cd "$top" && quietly rustup target add "$triple" 2>/dev/null) || return 0

@@ -13,6 +13,7 @@ mod faults;
 mod full_disk;
 mod golden;
 mod house;
+mod identical;
 mod launcher;
 mod misconfigured;
 mod ninja;

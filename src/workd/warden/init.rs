@@ -67,8 +67,7 @@ fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
         make_dir(&own, 0o755)?;
         return Ok(Ready { own, null });
     }
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-    rustix::mount::mount("proc", "/proc", "proc", flags, None).step(|| "mount /proc".into())?;
+    mount_proc()?;
     mount_tmpfs(OWN, "mode=755")?;
     for (from, to) in [("tmp", "/tmp"), ("shm", "/dev/shm")] {
         let from = format!("{OWN}/{from}");
@@ -96,6 +95,17 @@ fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
         }
     };
     Ok(Ready { own, null })
+}
+
+/// Mounts a /proc of this job's own, and forbids further user namespaces: in one of its own a job
+/// could mount again, and reach kernel code that is not meant for it. Not done by the warden, since
+/// a container has the pod's own /proc/sys read-only.
+fn mount_proc() -> Result<(), StepError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("proc", "/proc", "proc", flags, None).step(|| "mount /proc".into())?;
+    std::fs::write("/proc/sys/user/max_user_namespaces", "0")
+        .step(|| "forbid user namespaces to jobs".into())?;
+    sys::restrict_mount(c"/proc", libc::MOUNT_ATTR_RDONLY, false).step(|| "protect /proc".into())
 }
 
 /// What had to wait for the job: its roots, and the end of the host's paths.

@@ -103,11 +103,6 @@ fn enter(setup: &Setup) -> Result<(), StepError> {
     // A kernel without cgroup namespaces shows jobs the worker's cgroup, no more.
     let _ = unshare(UnshareFlags::NEWCGROUP);
     template::build(setup)?;
-    fs::write(
-        format!("{}/proc/sys/user/max_user_namespaces", template::HOST),
-        "0",
-    )
-    .step(|| "forbid user namespaces to jobs".into())?;
     sys::forbid_capabilities_on_exec().step(|| "forbid capabilities to jobs".into())?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .step(|| "hide the warden's memory from jobs".into())

@@ -157,7 +157,7 @@ impl Builder<'_> {
         mount_tmpfs(self.stage.join(&HOST[1..]), "mode=700")?;
         self.make_dir(&host("own"))?;
         // A process may mount a fresh /proc only while it can see a whole one.
-        self.bind(Path::new("/proc"), &host("proc"))?;
+        self.bind(&whole_proc(), &host("proc"))?;
         if let Scratch::Disk(dir) = &setup.scratch {
             self.bind(dir.as_path(), &host("scratch"))?;
         }
@@ -289,6 +289,29 @@ impl Builder<'_> {
         sys::restrict_mount(&path(&self.stage.join(name))?, hard, true)
             .step(|| format!("protect `{}`", from.display()))
     }
+}
+
+/// A /proc with nothing mounted over parts of it, as containers have it; else the usual one.
+fn whole_proc() -> std::path::PathBuf {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // Root of the mount, mountpoint, ..., `-`, type (proc_pid_mountinfo(5)).
+    let mounts: Vec<(&str, &Path, bool)> = table
+        .lines()
+        .filter_map(|line| {
+            let (fields, kind) = line.split_once(" - ")?;
+            let mut fields = fields.split(' ').skip(3);
+            let (root, at) = (fields.next()?, fields.next()?);
+            Some((root, Path::new(at), kind.starts_with("proc ")))
+        })
+        .collect();
+    let is_whole = |at: &Path| {
+        let mut below = mounts.iter().filter(|(_, other, _)| other.starts_with(at));
+        below.next().is_some() && below.next().is_none()
+    };
+    let whole = mounts
+        .iter()
+        .find(|(root, at, is_proc)| *is_proc && *root == "/" && is_whole(at));
+    whole.map_or_else(|| "/proc".into(), |(_, at, _)| at.to_path_buf())
 }
 
 fn host(name: &str) -> std::path::PathBuf {
