@@ -27,6 +27,8 @@ pub struct Config {
     pub patience: Duration,
     /// Rules whose tools need only tell the same version to count as the same.
     pub relaxed: BTreeSet<String>,
+    /// Rules whose jobs may go to a view that is known to give them other bytes.
+    pub approximate: BTreeSet<String>,
     /// How to begin an ssh command line.
     pub ssh: Vec<OsString>,
     /// The program to start as this machine's own worker, by the name `cpods-workd`.
@@ -60,6 +62,7 @@ impl Config {
             rules: Arc::new(crate::rulefiles::load_own()?),
             patience: file.patience.map_or(DEFAULT_PATIENCE, Duration::from_secs),
             relaxed: file.relaxed,
+            approximate: file.approximate,
             ssh: ssh.unwrap_or_else(|| vec![super::ssh::DEFAULT_COMMAND.into()]),
             own_worker: "cpods-workd".into(),
             log,

@@ -27,6 +27,8 @@ pub struct HubFile {
     pub ssh: Option<Vec<OsString>>,
     /// Rules whose tools are told apart by their version alone.
     pub relaxed: BTreeSet<String>,
+    /// Rules whose results may differ from local ones in the paths that they hold.
+    pub approximate: BTreeSet<String>,
 }
 
 /// A file that cannot be used.
@@ -99,15 +101,23 @@ struct Pod {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tool {
-    #[serde(rename = "match")]
+    #[serde(rename = "match", default)]
     by: Match,
+    /// Whether a result must be as it would be here, byte for byte.
+    #[serde(default = "yes")]
+    identical: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How a pod's tool is held against the hub's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Match {
     /// Everything that decides its results.
+    #[default]
     Identity,
     /// What it says of its version.
     Version,
@@ -209,9 +219,14 @@ fn parse(text: &str, home: Option<&Path>) -> Result<HubFile, Wrong> {
             Err(error) => return wrong(ssh.span(), format!("`ssh`: {error}")),
         }
     }
-    let relaxed = file.tools.into_iter();
-    let relaxed = relaxed.filter(|(_, tool)| tool.by == Match::Version);
-    hub.relaxed = relaxed.map(|(name, _)| name).collect();
+    for (name, tool) in file.tools {
+        if !tool.identical {
+            hub.approximate.insert(name.clone());
+        }
+        if tool.by == Match::Version {
+            hub.relaxed.insert(name);
+        }
+    }
     Ok(hub)
 }
 
@@ -295,6 +310,7 @@ mod tests {
             match = "version"
             [tools.gcc]
             match = "identity"
+            identical = false
         "#;
         let hub = parsed(text).unwrap();
         let roots = ["/home/u/work", "/srv/src"].map(PathBuf::from);
@@ -302,6 +318,7 @@ mod tests {
         assert_eq!(hub.left_out.0[0].0, roots[1]);
         assert_eq!(hub.ssh.unwrap(), ["ssh", "-F", "/my config"]);
         assert_eq!(hub.relaxed, ["z3".to_owned()].into());
+        assert_eq!(hub.approximate, ["gcc".to_owned()].into());
         let said: Vec<_> = hub
             .pods
             .iter()

@@ -189,6 +189,8 @@ impl Hub {
                 found
             }
         };
+        let overlay_only =
+            need.overlay_only.is_some() && !self.config.approximate.contains(&need.tool);
         let mut state = self.state.borrow_mut();
         let request = Request {
             client: state.client(submit.client),
@@ -197,7 +199,7 @@ impl Hub {
             program: need.program,
             identity,
             needs: need.needs,
-            overlay_only: need.overlay_only.is_some(),
+            overlay_only,
             hub_has_tool,
             tries: submit.tries,
         };

@@ -298,12 +298,14 @@ lab__in_namespace() {
   mount -t tmpfs -o mode=755 home /home
   mkdir -p /home/dev
   mount --move "$run/lab/home" /home/dev
+  # Out of the way of what is hidden, until it becomes /run.
+  mount --move "$run" /mnt
   for hidden; do mount -t tmpfs -o mode=755 hidden "$hidden"; done
   # sshd is PID 1 in there: it reaps whatever ends, and all ends with it.
   # shellcheck disable=SC2016
   exec nsenter --net="$net" unshare --uts --ipc --pid --fork --kill-child --mount-proc bash -c '
-    mount --move "$1" /run; hostname "$2"; cd /
-    exec /usr/sbin/sshd -D -e -f /run/lab/sshd_config' lab "$run" "$name"
+    mount --move /mnt /run; hostname "$1"; cd /
+    exec /usr/sbin/sshd -D -e -f /run/lab/sshd_config' lab "$name"
 }
 
 # lab_exec NAME CMD...: as root inside

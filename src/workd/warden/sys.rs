@@ -1,8 +1,9 @@
 //! The system calls that the warden and its inits need and rustix does not offer, and errors that
 //! say which step failed.
 
-use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
 use std::ffi::CStr;
 use std::io;
 
@@ -60,26 +61,26 @@ pub(crate) struct Child {
 /// # Safety
 /// The process must have one thread: the child goes on with whatever state memory is in.
 pub(crate) unsafe fn fork_into(namespaces: libc::c_int) -> Result<Option<Child>, Errno> {
-    let mut pidfd: libc::c_int = -1;
-    let flags = namespaces | libc::CLONE_PIDFD | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM and with a null stack this is fork(2); `pidfd` lives long enough,
-    // and the caller has promised that there is no other thread.
+    let flags = namespaces | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and with a null stack this is fork(2), and the caller has promised
+    // that there is no other thread.
     let pid = check(unsafe {
         libc::syscall(
             libc::SYS_clone,
             libc::c_long::from(flags),
             std::ptr::null::<libc::c_void>(),
-            &raw mut pidfd,
+            std::ptr::null::<libc::c_void>(),
             std::ptr::null::<libc::c_void>(),
             std::ptr::null::<libc::c_void>(),
         )
     })?;
-    if pid == 0 {
-        return Ok(None);
-    }
-    // SAFETY: clone succeeded with CLONE_PIDFD, so this is a fresh descriptor of ours alone.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let pid = libc::pid_t::try_from(pid).map_err(|_| Errno::OVERFLOW)?;
+    let Some(number) = Pid::from_raw(pid) else {
+        return Ok(None);
+    };
+    // Its number stays its own until it is waited for. (Emulators of other machines know this
+    // call, but not CLONE_PIDFD.)
+    let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
     Ok(Some(Child { pid, pidfd }))
 }
 
