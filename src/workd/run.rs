@@ -18,6 +18,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use std::any::Any;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, SemaphorePermit, oneshot};
 
@@ -100,7 +101,8 @@ impl Runner<'_> {
         if view.kind == ViewKind::Overlay {
             let outputs = task.job.outputs.clone();
             let (place, dirs) = (&view.place, view.place.dirs.clone());
-            let checked = place.ask(move || lower::check_owners(&outputs, &dirs));
+            let owned = Arc::clone(&view.owned);
+            let checked = place.ask(move || lower::check_owners(&outputs, &dirs, &owned));
             checked.await?.map_err(Stop::Declined)?;
             let known = spelling::make_known(&view, &task.surroundings.pwd_links);
             known.await.map_err(Stop::Declined)?;

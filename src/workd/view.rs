@@ -5,6 +5,7 @@
 //! that a view counts only once a whole job has run in it.
 
 use super::files::Place;
+use super::lower::Owned;
 use super::render::Mounts;
 use super::scratch::SessionDir;
 use super::warden::proto::{FromInit, RootDir, Run, Scratch, Setup};
@@ -19,6 +20,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A view that works for a session's roots, and the warden that makes it for each job.
 pub(crate) struct View {
@@ -30,6 +32,8 @@ pub(crate) struct View {
     pub(crate) warden: Rc<Warden>,
     /// Where inits keep their files, if on disk: one directory each, named by their number.
     pub(crate) jobs: Option<PathBuf>,
+    /// Directories that need not be asked about again.
+    pub(crate) owned: Arc<Owned>,
     /// Symlinks that were put into the root for jobs' `PWD`.
     pub(crate) links: RefCell<BTreeSet<(Bytes, Bytes)>>,
 }
@@ -178,6 +182,7 @@ async fn start(
         sandbox: way.sandbox,
         warden: Warden::start(&config.warden, &setup, keep_ready, on_end).await?,
         jobs,
+        owned: Arc::default(),
         links: RefCell::default(),
     })
 }

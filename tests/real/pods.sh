@@ -92,9 +92,64 @@ grep -q "\`other\` offers another gcc" "$first/log" || problem+=" the summary sa
 verdict "a pod of another Debian release is refused by name and reason" "$problem"
 
 lab_namespace ns1 "$place" "$top"
-for project in libgit2 leveldb; do plain "$project"; done
-remote libgit2 overlay build1,ns1
-remote libgit2 rewrite build1,ns1
-remote leveldb overlay build1,ns1,other
+# A sample; CPODS_SOAK=1 asks for everything.
+views=(libgit2:overlay zstd:rewrite leveldb:overlay)
+[ -z "${CPODS_SOAK:-}" ] || views=({libgit2,zstd,leveldb}:{overlay,rewrite})
+for each in "${views[@]}"; do
+  [ "${each%:*}" != "${done_last:-}" ] && plain "${each%:*}"
+  done_last=${each%:*}
+  remote "${each%:*}" "${each#*:}" build1,ns1,other
+done
+# A pod whose link is cut in mid-build is given up, and its jobs run elsewhere; a frozen one, too.
+lua=$place/lua
+plain lua
+for fault in cut freeze; do
+  lab_guest build2 "$release"
+  same_headers build2
+  project_configure lua "$lua" "$dist/cpods-cc"
+  on_pods "$lua" build2 -- ninja -j8 >"$lua/build.log" 2>&1 & build=$!
+  # In the middle: some objects are there, others are not.
+  for _ in $(seq 600); do
+    [ "$(find "$lua/build" -name '*.o' | wc -l)" -lt 3 ] || break
+    sleep 0.05
+  done
+  begun=$(date +%s)
+  "lab_$fault" build2
+  problem=
+  wait $build || problem="the build fails: $(tail -n 3 "$lua/build.log" | tr '\n' ' ')"
+  say "a pod hit by a $fault: the build ended $(($(date +%s) - begun)) s after it"
+  grep -q 'pod `build2` is not in use' "$lua/build.log" || problem+=" the summary says nothing of it"
+  verdict "$fault of a pod in mid-build" "$problem$(differing "$lua")$(idle "$lua" ninja)"
+  lab_down build2
+done
+
+# The worker of another architecture joins and runs a job, emulated; the compiler that it knows as
+# `gcc` is this machine's cross compiler, and equal by all that counts.
+arm64() {
+  local dir=$target/arm64 pid emulator=/proc/sys/fs/binfmt_misc/qemu-aarch64 problem=
+  need qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu
+  [ -e /proc/sys/fs/binfmt_misc/register ] \
+    || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+  [ -e $emulator ] || cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register
+  rm -rf "$dir"
+  mkdir -p "$dir"/{bin,run,build}
+  ln -s "$(command -v aarch64-linux-gnu-gcc)" "$dir/bin/gcc"
+  cp "$first/a.c" "$dir/a.c"
+  env -i HOME="$dir" PATH="$dir/bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$dir/run" \
+    "$dist/cpods-workd-aarch64" --socket "$dir/w.sock" --name arm --unsandboxed --slots 1 \
+    >"$dir/log" 2>&1 & pid=$!
+  for _ in $(seq 200); do [ ! -S "$dir/w.sock" ] || break; sleep 0.1; done
+  # Without a sandbox there is no overlay view: no debugging information, no paths to differ in.
+  on_pods "$dir" arm=unix:"$dir/w.sock" -- env CPODS_FALLBACK=0 \
+    cpods-cc aarch64-linux-gnu-gcc -O2 -c ../a.c -o a.o >"$dir/job.log" 2>&1 \
+    || problem=$(tail -n 4 "$dir/job.log" "$dir/log" | tr '\n' ' ')
+  (cd "$dir/build" && aarch64-linux-gnu-gcc -O2 -c ../a.c -o b.o)
+  cmp -s "$dir/build/a.o" "$dir/build/b.o" || problem+=" the object differs"
+  kill $pid
+  wait $pid 2>/dev/null || true
+  verdict "an emulated arm64 worker serves \`gcc\` for \`aarch64-linux-gnu-gcc\`" "$problem"
+}
+if [ -x "$dist/cpods-workd-aarch64" ]; then arm64; else say "left out: no arm64 worker was built"; fi
+
 for pod in build1 ns1; do verdict "nothing is left on $pod" "$(left "$pod")"; done
 totals
