@@ -19,6 +19,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How long the first pod may take to prove itself.
 const PODS_WITHIN: Duration = Duration::from_secs(60);
 
+/// How much longer the build waits for others.
+const LATECOMERS_WITHIN: Duration = Duration::from_secs(3);
+/// A wait as long as this is told.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
 /// Between two pictures of the progress line.
 const REDRAW: Duration = Duration::from_millis(250);
 
@@ -74,7 +79,7 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let config = Config::new(roots, pods, file, args.log.clone())?.with_own_worker(own);
     let schedd = Schedd::start(config, listener);
-    wait_for_pods(&schedd).await;
+    wait_for_pods(&schedd, args.quiet).await;
     let end = build(args, &socket, &Source::Own(&schedd)).await;
     schedd.stop().await;
     end
@@ -89,13 +94,31 @@ fn as_told(pod: &PodConfig, args: &Run) -> PodConfig {
     }
 }
 
-/// Until every pod joined or said why it cannot; a build begun before would run locally.
-async fn wait_for_pods(schedd: &Schedd) {
-    let end = Instant::now() + PODS_WITHIN;
-    while Instant::now() < end {
-        let settled = |pod: &crate::wire::messages::PodStatus| pod.up || pod.why != schedd::NOT_YET;
-        if schedd.status().pods.iter().all(settled) {
+/// Until every pod joined or said why it cannot; a build begun before would run locally. Once one
+/// is there, the others may join while the build runs.
+async fn wait_for_pods(schedd: &Schedd, quiet: bool) {
+    let begun = Instant::now();
+    let mut first_up = None;
+    let mut told = quiet;
+    while begun.elapsed() < PODS_WITHIN {
+        let pods = schedd.status().pods;
+        let waiting: Vec<_> = pods
+            .iter()
+            .filter(|pod| !pod.up && pod.why == schedd::NOT_YET)
+            .map(|pod| format!("`{}`", pod.name))
+            .collect();
+        if pods.iter().any(|pod| pod.up) {
+            let first: &mut Instant = first_up.get_or_insert_with(Instant::now);
+            if first.elapsed() > LATECOMERS_WITHIN {
+                return;
+            }
+        }
+        if waiting.is_empty() {
             return;
+        }
+        if !told && begun.elapsed() > TELL_AFTER {
+            eprintln!("cpods: waiting for {}", waiting.join(", "));
+            told = true;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
