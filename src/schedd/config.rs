@@ -282,7 +282,8 @@ impl PodConfig {
         }
         if self.unsandboxed {
             args.push("--unsandboxed".into());
-        } else {
+        } else if self.view != View::Auto {
+            // Else the pod's own file may have a say.
             args.extend(["--view".into(), self.view.name().into()]);
         }
         args
@@ -376,7 +377,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        assert_eq!(words(&pod), "--stdio --name b1 --log warn --view auto");
+        assert_eq!(words(&pod), "--stdio --name b1 --log warn");
         (pod.slots, pod.unsandboxed) = (Some(3), true);
         assert_eq!(
             words(&pod),

@@ -22,7 +22,7 @@ pub use cli::{command, main};
 pub use config::{
     Address, Config, DEFAULT_PATIENCE, LeftOut, OWN_POD, PodConfig, PodConfigError, View,
 };
-pub use file::{HubFile, HubFileError, hub_file, load as load_file, load_own};
+pub use file::{HubFile, load as load_file, load_own};
 
 use crate::wire::messages::Status;
 use crate::wire::socket::is_friend;

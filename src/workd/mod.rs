@@ -20,12 +20,16 @@
 //! | [`warden`] | sandboxes |
 //! | `stdio` | standard input and output as asynchronous streams |
 //! | `tools` | which tools the pod has, and when to look again |
+//! | [`file`] | `pod.toml` |
+//! | `hours` | whether a person uses the machine |
 //! | [`daemon`] | command line, sockets, signals |
 
 pub mod capture;
 pub mod daemon;
+pub mod file;
 mod files;
 mod health;
+mod hours;
 mod lower;
 pub mod mapback;
 mod outputs;

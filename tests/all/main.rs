@@ -18,6 +18,7 @@ mod misconfigured;
 mod ninja;
 mod ninja_ends;
 mod outputs;
+mod pod_file;
 mod probes;
 mod protocol;
 mod rules_real;
