@@ -1,6 +1,7 @@
 //! `hub.toml`, a hub's configuration file: read, checked, and never half believed.
 
-use super::config::{Address, LeftOut, PodConfig, PodConfigError, View, glob};
+use super::config::{Address, PodConfig, PodConfigError, View};
+use super::left_out::{LeftOut, glob};
 use crate::configfile::{self, FileError, Wrong, absolute, wrong};
 use crate::wire::messages::Files;
 use serde::Deserialize;

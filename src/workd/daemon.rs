@@ -3,7 +3,7 @@
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{hours, session, stdio, tools};
+use super::{hours, report, session, stdio, tools};
 use crate::job::Digest;
 use crate::wire::messages::OfferedTool;
 use crate::wire::socket::{is_friend, listen};
@@ -34,6 +34,9 @@ pub struct Args {
     /// Mount the hub's files here by sshfs over standard input and output (for the hub)
     #[arg(long, value_name = "DIR", group = "where", hide = true)]
     pub sshfs: Option<PathBuf>,
+    /// Tell what this machine has and lacks, as JSON, at the end of standard input (for the hub)
+    #[arg(long, group = "where", hide = true)]
+    pub report: bool,
     /// The configuration file [default: cpods/pod.toml in the configuration folder]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -148,6 +151,14 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(nice) = file.nice {
         stand_back(nice);
     }
+    if args.report {
+        report::tell_time()?;
+        let mut found = report::find_tools(&crate::rulefiles::load_own()?);
+        found.retain(|tool| file.allows(&tool.offered.tool));
+        let config = args.config(file, FindTools::fixed(Vec::new()), None)?;
+        report::tell(config, found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let tools = if args.tool.is_empty() {
         Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
     } else {
@@ -244,7 +255,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     match listener {
         None => {
             let (read, write) = stdio::open()?;
-            report(session::serve(read, write, worker)).await;
+            log_end(session::serve(read, write, worker)).await;
             Ok(())
         }
         Some(listener) => loop {
@@ -253,7 +264,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
                     let worker = Rc::clone(&worker);
                     tokio::task::spawn_local(async move {
                         let (read, write) = stream.into_split();
-                        report(session::serve(read, write, worker)).await;
+                        log_end(session::serve(read, write, worker)).await;
                     });
                 }
                 Ok(_) => tracing::warn!("a hub of another user was turned away"),
@@ -267,7 +278,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-async fn report(session: impl Future<Output = Result<(), WireError>>) {
+async fn log_end(session: impl Future<Output = Result<(), WireError>>) {
     match session.await {
         Ok(()) => tracing::info!("the hub closed its connection"),
         Err(error) => {

@@ -22,6 +22,7 @@
 //! | `tools` | which tools the pod has, and when to look again |
 //! | [`file`] | `pod.toml` |
 //! | `hours` | whether a person uses the machine |
+//! | [`report`] | what the machine has and lacks |
 //! | [`daemon`] | command line, sockets, signals |
 
 pub mod capture;
@@ -35,6 +36,7 @@ pub mod mapback;
 mod outputs;
 mod pipes;
 pub mod render;
+pub mod report;
 mod run;
 mod scratch;
 pub mod session;

@@ -7,6 +7,7 @@ mod support;
 mod tool;
 
 mod depfiles;
+mod doctor;
 mod fallback;
 mod far;
 mod faults;
