@@ -176,7 +176,11 @@ fn sshfs() -> Result<String, String> {
         .output()
         .map_err(|error| format!("cannot run `sshfs`: {error}"))?;
     let said = String::from_utf8_lossy(&said.stdout);
-    Ok(said.lines().next().unwrap_or_default().trim().to_owned())
+    // The helper that it asks for its version may be heard first.
+    let own = said.lines().find(|line| line.starts_with("SSHFS"));
+    Ok(own
+        .unwrap_or("of a version that it does not tell")
+        .to_owned())
 }
 
 fn fusermount() -> Result<String, String> {

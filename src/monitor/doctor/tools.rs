@@ -94,10 +94,20 @@ fn difference(our: &ReportedTool, their: &ReportedTool) -> String {
     for (name, digest) in &our.parts {
         match their.parts.iter().find(|(known, _)| known == name) {
             None => parts.push(format!("{name} only here")),
-            Some((_, other)) if other != digest => parts.push(format!("{name} differs")),
+            Some((_, other)) if other != digest => {
+                let many = name.starts_with("headers ") || name.starts_with("libraries ");
+                let verb = if many { "differ" } else { "differs" };
+                parts.push(format!("{name} {verb}"));
+            }
             Some(_) => {}
         }
     }
+    // Another program has other libraries as a rule.
+    let all = parts.clone();
+    parts.retain(|part| {
+        let program = part.strip_prefix("libraries of ");
+        program.is_none_or(|program| !all.contains(&format!("{program}s")))
+    });
     let unknown = |(name, _): &&(String, String)| our.parts.iter().all(|(known, _)| known != name);
     let more = their.parts.iter().filter(unknown);
     parts.extend(more.map(|(name, _)| format!("{name} only there")));
