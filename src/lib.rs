@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | [`paths`], [`job`] | roots, paths below them, jobs as data | none |
 //! | [`rules`] | rule files; what a command line means | none |
+//! | [`configfile`] | what `hub.toml` and `pod.toml` have in common | reads them |
 //! | [`rulefiles`] | a user's own rule files | reads and caches them |
 //! | [`sched`] | the scheduler's core: which job goes to which pod | none |
 //! | [`wire`] | frames, messages, adapters | of the adapters' streams |
@@ -19,6 +20,7 @@
 //! | [`monitor`] | shows the farm | prints |
 
 pub mod cc;
+pub mod configfile;
 pub mod r#gen;
 pub mod job;
 pub mod monitor;

@@ -1,6 +1,6 @@
 //! The command line of `cpods`.
 
-use super::{explain, man, run, show};
+use super::{doctor, explain, man, run, show};
 use crate::schedd::{PodConfig, View};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -39,6 +39,8 @@ enum Command {
     },
     /// Show what would be done with a command, and why
     Explain(Explain),
+    /// Look at this machine and its pods, and say what is wrong and what to do
+    Doctor(Doctor),
     /// Write the man pages of all programs into a directory
     #[command(hide = true)]
     Man {
@@ -97,6 +99,18 @@ pub(super) struct Explain {
     pub(super) command: Vec<OsString>,
 }
 
+/// `cpods doctor`.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// The hub's configuration file [default: cpods/hub.toml in the configuration folder]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// A pod by its name, or how to reach it, as for `run --pod` [default: all of the running hub,
+    /// else all that are configured]
+    pub(super) pod: Option<String>,
+}
+
 /// The command line, for man pages.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -111,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Mount { pod } => show::use_pod(&pod, true),
         Command::Unmount { pod } => show::use_pod(&pod, false),
         Command::Explain(args) => explain::explain(args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Man { dir } => man::write(&dir),
     };
     super::exit_code("cpods", result)

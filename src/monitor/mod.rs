@@ -2,6 +2,7 @@
 
 mod bar;
 mod cli;
+mod doctor;
 mod explain;
 mod man;
 mod roots;

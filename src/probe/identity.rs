@@ -15,6 +15,9 @@ const FORM: &[u8] = b"cpods tool 1";
 /// A file or directory that could not be digested, and why.
 pub(super) type Unreadable = (PathBuf, io::Error);
 
+/// One thing that tells tools apart, in words, and what it is here.
+pub type Part = (String, Digest);
+
 /// Where contents come from while an identity is made.
 pub(super) struct Sources<'a, 'd> {
     pub(super) digests: &'a Digests,
@@ -36,6 +39,10 @@ impl Fields {
     fn list(&mut self, name: &str, length: usize) {
         self.add(name.as_bytes());
         self.add(&(length as u64).to_le_bytes());
+    }
+
+    fn digest(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
     }
 
     fn content(&mut self, digest: Option<Digest>) {
@@ -72,7 +79,59 @@ pub(super) fn identify(
         todo.extend(found.clone());
     }
     add_reachable(&mut fields, todo, sources)?;
-    Ok(Digest(*fields.0.finalize().as_bytes()))
+    Ok(fields.digest())
+}
+
+/// What an identity was made of, for people who ask in what two of them differ. What links in the
+/// directories lead to is no part of these.
+pub(super) fn parts(
+    machine: Option<&str>,
+    evidence: &Evidence,
+    sources: &mut Sources<'_, '_>,
+) -> Result<Vec<Part>, Unreadable> {
+    let mut parts = Vec::new();
+    let mut said = Fields(blake3::Hasher::new());
+    said.add(machine.unwrap_or_default().as_bytes());
+    evidence.texts.iter().for_each(|text| said.add(text));
+    parts.push(("what it says of itself".to_owned(), said.digest()));
+    for (name, found) in &evidence.programs {
+        let name = match name.as_str() {
+            "" => "the program itself".to_owned(),
+            name => format!("`{name}`"),
+        };
+        let named = (String::new(), found.clone());
+        let mut alone = Fields(blake3::Hasher::new());
+        add_program(&mut alone, &named, false, sources)?;
+        parts.push((name.clone(), alone.digest()));
+        if evidence.libraries {
+            parts.push((format!("libraries of {name}"), loaded(found, sources)?));
+        }
+    }
+    let headers = evidence.searched.iter().map(|named| ("headers in ", named));
+    let files = evidence.files.iter().map(|named| ("", named));
+    for (kind, (name, found)) in headers.chain(files) {
+        let mut fields = Fields(blake3::Hasher::new());
+        add_reachable(&mut fields, found.iter().cloned().collect(), sources)?;
+        let part = (format!("{kind}`{name}`"), fields.digest());
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    Ok(parts)
+}
+
+/// What a program loads, without itself.
+fn loaded(program: &Option<PathBuf>, sources: &Sources<'_, '_>) -> Result<Digest, Unreadable> {
+    let mut fields = Fields(blake3::Hasher::new());
+    let needs = program.as_ref().and_then(|it| sources.needs.get(it));
+    for file in needs.iter().flat_map(|needs| &needs.files) {
+        let digest = sources.digests.digest(file);
+        fields.content(Some(digest.map_err(|error| (file.clone(), error))?));
+    }
+    for name in needs.iter().flat_map(|needs| &needs.missing) {
+        fields.add(name.as_bytes());
+    }
+    Ok(fields.digest())
 }
 
 /// A program, and with `libraries` all that it loads. These count in the order in which they are loaded.

@@ -18,6 +18,7 @@ mod elf;
 mod evidence;
 mod gather;
 mod identity;
+mod offer;
 mod parallel;
 mod path;
 mod prober;
@@ -30,6 +31,8 @@ mod watch;
 mod tests;
 
 pub use command::CommandError;
+pub use identity::Part;
+pub use offer::Found;
 pub use path::{LAUNCHERS, find_on_path};
 pub use prober::{ProbeError, Prober, default_cache};
 pub use watch::Watch;

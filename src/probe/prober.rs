@@ -2,15 +2,14 @@
 
 use super::command::CommandError;
 use super::digests::{Digests, Seconds, Stamp, now};
-use super::elf::{self, Needs};
 use super::evidence::{Asking, Evidence};
 use super::gather::{Ask, gather_all};
-use super::identity::{self, Sources};
+use super::identity::Sources;
+use super::offer::{Found, all_needs, offer, program_files};
 use super::parallel;
 use super::path::{all_on_path, directories};
 use super::seen::Seen;
 use super::tree::Forest;
-use crate::job::Digest;
 use crate::rules::{Probe, Rule, RuleSet};
 use crate::wire::messages::OfferedTool;
 use std::collections::{BTreeSet, HashMap};
@@ -179,14 +178,20 @@ impl Prober {
             program: program.into(),
             path,
         };
-        let mut results = self.probe_batch(&[ask]);
+        let mut results = self.probe_batch(&[ask], false);
         // One ask, one result.
-        results.remove(0)
+        results.remove(0).map(|found| found.offered)
     }
 
     /// All tools along `path` that a rule covers, the first such rule for each name. Tools that
     /// cannot be probed are left out, with a line in the log.
     pub fn probe_all(&mut self, rules: &RuleSet, path: &OsStr) -> Vec<OfferedTool> {
+        let found = self.find_all(rules, path, false).into_iter();
+        found.map(|found| found.offered).collect()
+    }
+
+    /// The same; with `in_parts`, each with what it was told apart by.
+    pub fn find_all(&mut self, rules: &RuleSet, path: &OsStr, in_parts: bool) -> Vec<Found> {
         self.path = path.into();
         let accepted = |name: &OsStr, found: &Path| {
             rules.rule_for(name).is_some_and(|rule| {
@@ -215,10 +220,10 @@ impl Prober {
             path: PathBuf::new(),
         }));
         self.doubt();
-        let results = self.probe_batch(&asks).into_iter();
+        let results = self.probe_batch(&asks, in_parts).into_iter();
         results
             .filter_map(|result| match result {
-                Ok(offered) => Some(offered),
+                Ok(found) => Some(found),
                 Err(error) => {
                     tracing::warn!("no tool: {:#}", anyhow::Error::from(error));
                     None
@@ -233,7 +238,7 @@ impl Prober {
         self.watched.iter().cloned().collect()
     }
 
-    fn probe_batch(&mut self, asks: &[Ask<'_>]) -> Vec<Result<OfferedTool, ProbeError>> {
+    fn probe_batch(&mut self, asks: &[Ask<'_>], in_parts: bool) -> Vec<Result<Found, ProbeError>> {
         let looked = now();
         for directory in &self.watched {
             self.seen.note(directory);
@@ -270,9 +275,9 @@ impl Prober {
         let mut records = Vec::new();
         for (ask, gathered) in asks.iter().zip(gathered) {
             let result = gathered.and_then(|(resolved, evidence)| {
-                let offered = offer(ask, &evidence, &mut sources)?;
-                records.push((ask, offered.clone(), resolved, evidence));
-                Ok(offered)
+                let found = offer(ask, &evidence, &mut sources, in_parts)?;
+                records.push((ask, found.offered.clone(), resolved, evidence));
+                Ok(found)
             });
             results.push(result);
         }
@@ -331,60 +336,4 @@ impl Prober {
             tracing::warn!("cannot keep digests in `{}`: {error}", cache.display());
         }
     }
-}
-
-/// What each program in the evidence loads, where that counts.
-fn all_needs(found: &[&Evidence], asking: Asking<'_>) -> HashMap<PathBuf, Needs> {
-    let programs: BTreeSet<PathBuf> = found
-        .iter()
-        .filter(|evidence| evidence.libraries)
-        .flat_map(|evidence| &evidence.programs)
-        .filter_map(|(_, path)| path.clone())
-        .collect();
-    let programs: Vec<PathBuf> = programs.into_iter().collect();
-    let needs = parallel::map(&programs, 1, |program| {
-        elf::needs(program, asking.path, asking.limit)
-    });
-    programs.into_iter().zip(needs).collect()
-}
-
-fn offer(
-    ask: &Ask<'_>,
-    evidence: &Evidence,
-    sources: &mut Sources<'_, '_>,
-) -> Result<OfferedTool, ProbeError> {
-    let machine = ask.rule.probe.machine.then_some(ARCH);
-    let identity: Digest = identity::identify(&ask.rule.tool, machine, evidence, sources).map_err(
-        |(path, error)| {
-            let source = Arc::new(error);
-            ProbeError::Read { path, source }
-        },
-    )?;
-    Ok(OfferedTool {
-        tool: ask.rule.tool.to_string(),
-        program: ask.program.clone(),
-        path: ask.path.as_path().into(),
-        identity,
-        version: evidence.version.clone(),
-    })
-}
-
-/// The tools' own programs and what they load.
-fn program_files<'e>(
-    found: &[&'e Evidence],
-    needs: &'e HashMap<PathBuf, Needs>,
-) -> Vec<&'e PathBuf> {
-    let mut files = BTreeSet::new();
-    for evidence in found {
-        for program in evidence
-            .programs
-            .iter()
-            .filter_map(|(_, path)| path.as_ref())
-        {
-            let loaded = needs.get(program).filter(|_| evidence.libraries);
-            files.insert(program);
-            files.extend(loaded.into_iter().flat_map(|needs| &needs.files));
-        }
-    }
-    files.into_iter().collect()
 }

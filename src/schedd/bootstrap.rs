@@ -55,8 +55,17 @@ pub(super) enum BootstrapError {
     },
 }
 
+/// How it went.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arrival {
+    /// What the login shell said before the script.
+    pub(super) greeting: String,
+    /// The size of the worker, if it was not there before.
+    pub(super) sent_bytes: Option<usize>,
+}
+
 /// Speaks with the script until the worker runs: what comes on `stream` from then on is its own.
-pub(super) async fn prepare(stream: &mut UnixStream) -> Result<(), BootstrapError> {
+pub(super) async fn prepare(stream: &mut UnixStream) -> Result<Arrival, BootstrapError> {
     let script: String = SCRIPT
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -64,10 +73,13 @@ pub(super) async fn prepare(stream: &mut UnixStream) -> Result<(), BootstrapErro
         .collect();
     let sent = format!("{}\n{script}", script.len());
     stream.write_all(sent.as_bytes()).await?;
-    let Ok(pod) = timeout(SPEAKS_WITHIN, marked(stream)).await else {
+    let mut before = String::new();
+    let Ok(pod) = timeout(SPEAKS_WITHIN, marked(stream, &mut before)).await else {
         return Err(BootstrapError::Slow(SPEAKS_WITHIN));
     };
     let pod = pod?;
+    // The script begins with an empty line of its own.
+    let greeting = before.strip_suffix('\n').unwrap_or(&before).to_owned();
     let mut words = pod.split(' ').skip(1);
     let (system, machine) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     if system != "Linux" {
@@ -78,20 +90,26 @@ pub(super) async fn prepare(stream: &mut UnixStream) -> Result<(), BootstrapErro
     let named = format!("{name} {}\n", worker.len());
     stream.write_all(named.as_bytes()).await?;
     let arrive = async {
-        if marked(stream).await? == "cpods-send" {
+        let is_sent = marked(stream, &mut before).await? == "cpods-send";
+        if is_sent {
             tracing::info!("sending the {machine} worker, {} KiB", worker.len() >> 10);
             stream.write_all(&worker).await?;
-            marked(stream).await?;
+            marked(stream, &mut before).await?;
         }
-        Ok(())
+        let sent_bytes = is_sent.then_some(worker.len());
+        Ok(Arrival {
+            greeting,
+            sent_bytes,
+        })
     };
     timeout(ARRIVES_WITHIN, arrive)
         .await
         .map_err(|_| BootstrapError::Slow(ARRIVES_WITHIN))?
 }
 
-/// The next line of the script's own. Read byte by byte, since the worker's first word may follow.
-async fn marked(stream: &mut UnixStream) -> Result<String, BootstrapError> {
+/// The next line of the script's own; other lines go to `before`. Read byte by byte, since the
+/// worker's first word may follow.
+async fn marked(stream: &mut UnixStream, before: &mut String) -> Result<String, BootstrapError> {
     let (mut line, mut count) = (Vec::new(), 0);
     loop {
         let byte = stream.read_u8().await?;
@@ -106,8 +124,15 @@ async fn marked(stream: &mut UnixStream) -> Result<String, BootstrapError> {
         if line.starts_with(b"cpods-") {
             return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
+        before.push_str(&String::from_utf8_lossy(&line));
+        before.push('\n');
         line.clear();
     }
+}
+
+/// Whether there is a worker for such a machine.
+pub(super) fn has_worker(machine: &str) -> Result<(), BootstrapError> {
+    find_worker(machine).map(drop)
 }
 
 /// The worker for a machine, as uname(1) names it: `cpods-workd-MACHINE` in one of the folders, or
@@ -173,13 +198,16 @@ mod tests {
             .write_all(b"Welcome!\n\nno cpods-pod\ncpods-pod Linux x86_64\nrest")
             .await
             .unwrap();
-        assert_eq!(marked(&mut ours).await.unwrap(), "cpods-pod Linux x86_64");
+        let mut before = String::new();
+        let first = marked(&mut ours, &mut before).await.unwrap();
+        assert_eq!(first, "cpods-pod Linux x86_64");
+        assert_eq!(before, "Welcome!\n\nno cpods-pod\n");
         let mut rest = [0; 4];
         ours.read_exact(&mut rest).await.unwrap();
         assert_eq!(&rest, b"rest");
         drop(theirs);
         assert!(matches!(
-            marked(&mut ours).await,
+            marked(&mut ours, &mut before).await,
             Err(BootstrapError::Io(_))
         ));
     }

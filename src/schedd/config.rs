@@ -1,13 +1,14 @@
 //! What the daemon is told at its start.
 
 use super::file::HubFile;
+use super::left_out::LeftOut;
 use crate::paths::Roots;
 use crate::rules::RuleSet;
 use crate::wire::messages::Files;
 use anyhow::Context;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,13 +49,7 @@ impl Config {
         file: HubFile,
         log: String,
     ) -> anyhow::Result<Self> {
-        let ssh = match std::env::var("CPODS_SSH") {
-            Ok(text) if !text.is_empty() => {
-                let words = shell_words::split(&text).context("in the variable CPODS_SSH")?;
-                Some(words.into_iter().map(Into::into).collect())
-            }
-            _ => file.ssh,
-        };
+        let ssh = ssh_command(&file)?;
         Ok(Self {
             roots,
             left_out: file.left_out,
@@ -63,7 +58,7 @@ impl Config {
             patience: file.patience.map_or(DEFAULT_PATIENCE, Duration::from_secs),
             relaxed: file.relaxed,
             approximate: file.approximate,
-            ssh: ssh.unwrap_or_else(|| vec![super::ssh::DEFAULT_COMMAND.into()]),
+            ssh,
             own_worker: "cpods-workd".into(),
             log,
         })
@@ -84,70 +79,26 @@ impl Config {
     }
 }
 
+/// How to begin an ssh command line: as the environment, else the file says.
+///
+/// # Errors
+/// `CPODS_SSH` is no command line.
+pub fn ssh_command(file: &HubFile) -> anyhow::Result<Vec<OsString>> {
+    if let Ok(text) = std::env::var("CPODS_SSH")
+        && !text.is_empty()
+    {
+        let words = shell_words::split(&text).context("in the variable CPODS_SSH")?;
+        return Ok(words.into_iter().map(Into::into).collect());
+    }
+    let given = file.ssh.clone();
+    Ok(given.unwrap_or_else(|| vec![super::ssh::DEFAULT_COMMAND.into()]))
+}
+
 /// [`Config::patience`] where nobody asked for another.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The name of this machine's own pod.
 pub const OWN_POD: &str = "local";
-
-/// Globs, each below a root, of what pods may not see.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut(pub Vec<(PathBuf, Vec<String>)>);
-
-impl LeftOut {
-    /// What there is below `root` that is left out: the topmost only of what lies in one another.
-    ///
-    /// # Errors
-    /// A glob that is none; configurations are checked for that when they are read.
-    pub(super) fn find(&self, root: &Path) -> Result<Vec<PathBuf>, globset::Error> {
-        let mut globs = globset::GlobSetBuilder::new();
-        for (top, texts) in &self.0 {
-            let Ok(between) = root.strip_prefix(top) else {
-                // Of a root inside this one.
-                let Ok(inner) = top.strip_prefix(root) else {
-                    continue;
-                };
-                for text in texts {
-                    globs.add(glob(&format!("{}/{text}", escape(inner)))?);
-                }
-                continue;
-            };
-            if between.as_os_str().is_empty() {
-                for text in texts {
-                    globs.add(glob(text)?);
-                }
-            }
-        }
-        let globs = globs.build()?;
-        if globs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        let mut walk = walkdir::WalkDir::new(root).min_depth(1).into_iter();
-        while let Some(entry) = walk.next() {
-            let Ok(entry) = entry else { continue };
-            let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
-            if globs.is_match(below) {
-                found.push(entry.path().to_owned());
-                if entry.file_type().is_dir() {
-                    walk.skip_current_dir();
-                }
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// A glob of a path below a root: `*` and `?` stay within one name, `**` does not.
-pub(super) fn glob(text: &str) -> Result<globset::Glob, globset::Error> {
-    globset::GlobBuilder::new(text.trim_end_matches('/'))
-        .literal_separator(true)
-        .build()
-}
-
-fn escape(path: &Path) -> String {
-    globset::escape(&path.to_string_lossy())
-}
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,7 +221,7 @@ impl PodConfig {
     }
 
     /// Whether a tool of this rule may be used there.
-    pub(super) fn allows(&self, tool: &str) -> bool {
+    pub(crate) fn allows(&self, tool: &str) -> bool {
         let offered = self.offer.as_ref().is_none_or(|only| only.contains(tool));
         offered && !self.withhold.contains(tool)
     }
@@ -285,7 +236,8 @@ impl PodConfig {
         }
         if self.unsandboxed {
             args.push("--unsandboxed".into());
-        } else {
+        } else if self.view != View::Auto {
+            // Else the pod's own file may have a say.
             args.extend(["--view".into(), self.view.name().into()]);
         }
         args
@@ -379,7 +331,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        assert_eq!(words(&pod), "--stdio --name b1 --log warn --view auto");
+        assert_eq!(words(&pod), "--stdio --name b1 --log warn");
         (pod.slots, pod.unsandboxed) = (Some(3), true);
         assert_eq!(
             words(&pod),

@@ -1,15 +1,13 @@
 //! `hub.toml`, a hub's configuration file: read, checked, and never half believed.
 
-use super::config::{Address, LeftOut, PodConfig, PodConfigError, View, glob};
+use super::config::{Address, PodConfig, PodConfigError, View};
+use super::left_out::{LeftOut, glob};
+use crate::configfile::{self, FileError, Wrong, absolute, wrong};
 use crate::wire::messages::Files;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fmt;
-use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use thiserror::Error;
 use toml::Spanned;
 
 /// What a hub's file says.
@@ -29,29 +27,6 @@ pub struct HubFile {
     pub relaxed: BTreeSet<String>,
     /// Rules whose results may differ from local ones in the paths that they hold.
     pub approximate: BTreeSet<String>,
-}
-
-/// A file that cannot be used.
-#[derive(Debug, Error)]
-pub enum HubFileError {
-    /// It cannot be read.
-    #[error("cannot read `{path}`", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something in it is wrong.
-    #[error("{path}:{line}: {what}", path = path.display())]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Which key, and what is wrong with it.
-        what: String,
-    },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,58 +98,28 @@ enum Match {
     Version,
 }
 
-/// Where the file is for this user: `cpods/hub.toml` in the configuration folder.
-pub fn hub_file() -> Option<PathBuf> {
-    crate::rulefiles::config_folder(|name| std::env::var_os(name)).map(|dir| dir.join("hub.toml"))
-}
-
-/// The user's own file; nothing said where there is none.
+/// The user's own file, `cpods/hub.toml` in the configuration folder; nothing said where there is
+/// none.
 ///
 /// # Errors
-/// See [`HubFileError`].
-pub fn load_own() -> Result<HubFile, HubFileError> {
-    match hub_file() {
-        Some(path) if path.exists() => load(&path),
-        _ => Ok(HubFile::default()),
+/// See [`FileError`].
+pub fn load_own() -> Result<HubFile, FileError> {
+    match configfile::own("hub.toml") {
+        Some(path) => load(&path),
+        None => Ok(HubFile::default()),
     }
 }
 
 /// Reads one file.
 ///
 /// # Errors
-/// See [`HubFileError`].
-pub fn load(path: &Path) -> Result<HubFile, HubFileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| HubFileError::Read {
-        path: path.into(),
-        source,
-    })?;
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    parse(&text, home.as_deref()).map_err(|wrong| {
-        let before = &text[..wrong.at.start.min(text.len())];
-        HubFileError::Wrong {
-            path: path.into(),
-            line: before.matches('\n').count() + 1,
-            what: wrong.what,
-        }
-    })
-}
-
-/// Something wrong at a place of the text.
-struct Wrong {
-    at: Range<usize>,
-    what: String,
-}
-
-fn wrong<T>(at: Range<usize>, what: impl fmt::Display) -> Result<T, Wrong> {
-    let what = what.to_string();
-    Err(Wrong { at, what })
+/// See [`FileError`].
+pub fn load(path: &Path) -> Result<HubFile, FileError> {
+    configfile::load(path, |text| parse(text, configfile::home().as_deref()))
 }
 
 fn parse(text: &str, home: Option<&Path>) -> Result<HubFile, Wrong> {
-    let file: File = toml::from_str(text).map_err(|error| Wrong {
-        at: error.span().unwrap_or(0..0),
-        what: error.message().trim_end().to_owned(),
-    })?;
+    let file: File = configfile::parse(text)?;
     let mut hub = HubFile {
         patience: file.patience,
         ..HubFile::default()
@@ -264,28 +209,12 @@ fn to_config(pod: Pod) -> Result<PodConfig, String> {
     Ok(config)
 }
 
-/// A path with a leading `~` put in full.
-fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
-    let path = match (text.strip_prefix('~'), home) {
-        (Some(""), Some(home)) => home.to_path_buf(),
-        (Some(rest), Some(home)) if rest.starts_with('/') => home.join(&rest[1..]),
-        _ => PathBuf::from(text),
-    };
-    if path.is_absolute() {
-        return Ok(path);
-    }
-    Err(format!("`{text}` is neither absolute nor below `~`"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<HubFile, (usize, String)> {
-        parse(text, Some(Path::new("/home/u"))).map_err(|wrong| {
-            let line = text[..wrong.at.start].matches('\n').count() + 1;
-            (line, wrong.what)
-        })
+        parse(text, Some(Path::new("/home/u"))).map_err(|wrong| (wrong.line(text), wrong.what))
     }
 
     #[test]
@@ -351,9 +280,9 @@ mod tests {
             ("roots = [{ paht = \"/a\" }]", 1, "path"),
             ("[[pods]]\nname = \"a b\"", 1, "a b"),
             ("[[pods]]\nname = \"a\"\nslots = 0", 1, "slots"),
-            ("[[pods]]\nname = \"a\"\nslots = \"8\"", 3, "expected u32"),
+            ("[[pods]]\nname = \"a\"\nslots = \"8\"", 3, "`slots`: "),
             ("[[pods]]\nname = \"a\"\nsolts = 8", 3, "solts"),
-            ("[[pods]]\nname = \"a\"\nview = \"all\"", 3, "all"),
+            ("[[pods]]\nname = \"a\"\nview = \"all\"", 3, "`view`: "),
             (
                 "[[pods]]\nname = \"a\"\nown = true\nssh = \"b\"",
                 1,
@@ -371,8 +300,8 @@ mod tests {
                 "destination",
             ),
             ("ssh = \"a 'b\"", 1, "ssh"),
-            ("[tools.gcc]\nmatch = \"name\"", 2, "name"),
-            ("patience = -1", 1, "-1"),
+            ("[tools.gcc]\nmatch = \"name\"", 2, "`match`: "),
+            ("patience = -1", 1, "`patience`: "),
         ] {
             let (found, what) = parsed(text).unwrap_err();
             assert!(
@@ -386,7 +315,7 @@ mod tests {
     fn errors_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hub.toml");
-        assert!(matches!(load(&path), Err(HubFileError::Read { .. })));
+        assert!(matches!(load(&path), Err(FileError::Read { .. })));
         std::fs::write(&path, "patience = 1\nroots = 3\n").unwrap();
         let error = load(&path).unwrap_err().to_string();
         assert!(

@@ -5,7 +5,7 @@
 //! without network; what it needs of the system besides (its program, libraries, one line of a
 //! user table) is readable to it and holds no secret.
 
-use super::config::LeftOut;
+use super::left_out::LeftOut;
 use crate::paths::Roots;
 use crate::slots;
 use anyhow::Context;

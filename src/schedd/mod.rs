@@ -9,10 +9,12 @@ mod config;
 mod file;
 mod identity;
 mod jail;
+mod left_out;
 mod mounts;
 mod outbox;
 mod pod;
 mod pods;
+mod reach;
 mod ssh;
 mod state;
 mod status;
@@ -20,9 +22,11 @@ mod status;
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};
 pub use config::{
-    Address, Config, DEFAULT_PATIENCE, LeftOut, OWN_POD, PodConfig, PodConfigError, View,
+    Address, Config, DEFAULT_PATIENCE, OWN_POD, PodConfig, PodConfigError, View, ssh_command,
 };
-pub use file::{HubFile, HubFileError, hub_file, load as load_file, load_own};
+pub use file::{HubFile, load as load_file, load_own};
+pub use left_out::LeftOut;
+pub use reach::{Clock, Reach, Reached, has_worker, try_jail};
 
 use crate::wire::messages::Status;
 use crate::wire::socket::is_friend;

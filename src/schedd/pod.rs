@@ -1,20 +1,17 @@
 //! One pod's channel: opened, kept alive, opened again.
 
-use super::bootstrap;
-use super::config::{Address, Config, PodConfig};
+use super::config::PodConfig;
 use super::mounts::Mount;
 use super::outbox::Outbox;
-use super::ssh::{self, Process};
+use super::reach;
 use super::state::Hub;
 use crate::wire::frame::Peer;
 use crate::wire::messages::{FromPod, ToPod};
 use crate::wire::stream::{Frame, Receiver, WireError};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Between two tries to reach a pod: the first, doubled up to the longest.
@@ -32,11 +29,13 @@ pub(super) async fn keep(hub: Rc<Hub>, index: u32, pod: PodConfig) {
     while hub.wait_until_wanted(index).await {
         let begun = Instant::now();
         let connecting = async {
-            match connect(hub.config(), &pod).await {
+            let config = hub.config();
+            let args = pod.worker_args(&config.log);
+            match reach::open(&config.ssh, &config.own_worker, &pod, &args).await {
                 Err(why) => format!("cannot connect: {why}"),
-                Ok((stream, process)) => {
-                    let end = session(&hub, index, &pod, stream).await;
-                    let said = match process {
+                Ok(opened) => {
+                    let end = session(&hub, index, &pod, opened.stream).await;
+                    let said = match opened.process {
                         Some(process) => process.end().await,
                         None => None,
                     };
@@ -69,55 +68,6 @@ fn describe(end: &WireError, said: Option<String>) -> String {
         (WireError::Io(error), None) => format!("connection lost: {error}"),
         (other, _) => other.to_string(),
     }
-}
-
-async fn connect(
-    config: &Config,
-    pod: &PodConfig,
-) -> Result<(UnixStream, Option<Process>), String> {
-    let said = |error: io::Error| error.to_string();
-    match &pod.address {
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(said)?;
-            if crate::wire::socket::is_friend(&stream) {
-                return Ok((stream, None));
-            }
-            Err("it belongs to another user".into())
-        }
-        Address::Own => {
-            let mut command = Command::new(&config.own_worker);
-            command
-                .arg0("cpods-workd")
-                .args(pod.worker_args(&config.log));
-            let (stream, process) = start(command, &pod.name).map_err(said)?;
-            Ok((stream, Some(process)))
-        }
-        Address::Ssh(host) => {
-            let remote = bootstrap::remote_command(&pod.worker_args(&config.log));
-            let command = ssh::command(&config.ssh, host, &remote);
-            let (mut stream, process) = start(command, &pod.name).map_err(said)?;
-            match bootstrap::prepare(&mut stream).await {
-                Ok(()) => Ok((stream, Some(process))),
-                Err(error) => {
-                    drop(stream);
-                    let said = process.end().await;
-                    Err(match (&error, said) {
-                        (bootstrap::BootstrapError::Io(_), Some(said)) => said,
-                        _ => error.to_string(),
-                    })
-                }
-            }
-        }
-    }
-}
-
-/// Starts a command whose standard input and output are one socket.
-fn start(command: Command, name: &str) -> io::Result<(UnixStream, Process)> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    let theirs = OwnedFd::from(theirs);
-    let process = Process::start(command, name, theirs.try_clone()?, theirs)?;
-    Ok((UnixStream::from_std(ours)?, process))
 }
 
 async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream) -> WireError {

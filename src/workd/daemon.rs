@@ -1,8 +1,9 @@
 //! `cpods-workd`: its command line, its sockets, its signals.
 
+use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{session, stdio, tools};
+use super::{hours, report, session, stdio, tools};
 use crate::job::Digest;
 use crate::wire::messages::OfferedTool;
 use crate::wire::socket::{is_friend, listen};
@@ -33,8 +34,14 @@ pub struct Args {
     /// Mount the hub's files here by sshfs over standard input and output (for the hub)
     #[arg(long, value_name = "DIR", group = "where", hide = true)]
     pub sshfs: Option<PathBuf>,
-    /// Jobs at a time [default: the number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Tell what this machine has and lacks, as JSON, at the end of standard input (for the hub)
+    #[arg(long, group = "where", hide = true)]
+    pub report: bool,
+    /// The configuration file [default: cpods/pod.toml in the configuration folder]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Jobs at a time [default: as configured, else the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SLOTS)))]
     pub slots: Option<u32>,
     /// The pod's name [default: the host's]
     #[arg(long)]
@@ -42,16 +49,17 @@ pub struct Args {
     /// Folder for what is needed on disk [default: $XDG_CACHE_HOME/cpods]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// What jobs see
-    #[arg(long, value_enum, default_value_t)]
-    pub view: ViewChoice,
+    /// What jobs see [default: as configured, else auto]
+    #[arg(long, value_enum)]
+    pub view: Option<ViewChoice>,
     /// Where jobs' own files lie while they run
     #[arg(long, value_enum, default_value_t)]
     pub scratch: ScratchChoice,
     /// Run jobs without any sandbox: whoever may use the hub may do anything as this user
     #[arg(long, conflicts_with = "view")]
     pub unsandboxed: bool,
-    /// Show this directory to jobs too, read-only; may be given several times
+    /// Show this directory to jobs too, read-only; may be given several times [default: as
+    /// configured]
     #[arg(long, value_name = "DIR")]
     pub system: Vec<PathBuf>,
     /// What to log: off, error, warn, info, debug, trace, or tracing-subscriber's filter syntax
@@ -60,6 +68,9 @@ pub struct Args {
     /// Offer this program instead of looking for tools, by its rule's name (for tests)
     #[arg(long, value_name = "RULE=PATH", hide = true)]
     pub tool: Vec<String>,
+    /// The directory of terminals that tell whether a person uses the machine (for tests)
+    #[arg(long, value_name = "DIR", default_value = "/dev", hide = true)]
+    pub terminals: PathBuf,
 }
 
 /// The command line, for manual pages.
@@ -68,12 +79,13 @@ pub fn command() -> clap::Command {
 }
 
 impl Args {
-    /// Fills in what was left out.
+    /// Fills in what was left out, from the file and by default.
     ///
     /// # Errors
     /// There is no folder for the cache.
     pub fn config(
         &self,
+        file: PodFile,
         tools: FindTools,
         machine_slots: Option<TakeMachineSlot>,
     ) -> anyhow::Result<Config> {
@@ -84,18 +96,25 @@ impl Args {
                 .name
                 .clone()
                 .unwrap_or_else(|| system.nodename().to_string_lossy().into_owned()),
-            slots: self.slots.unwrap_or(u32::try_from(cores).unwrap_or(1)),
+            slots: self
+                .slots
+                .or(file.slots)
+                .unwrap_or(u32::try_from(cores).unwrap_or(1)),
             cache: match &self.cache {
                 Some(cache) => std::path::absolute(cache)?,
                 None => default_cache().context("neither XDG_CACHE_HOME nor HOME is set")?,
             },
-            view: self.view,
+            view: self.view.or(file.view).unwrap_or_default(),
             scratch: self.scratch,
-            unsandboxed: self.unsandboxed,
-            system: self.system.clone(),
+            unsandboxed: self.unsandboxed || (file.unsandboxed && self.view.is_none()),
+            system: match self.system.is_empty() {
+                true => file.system,
+                false => self.system.clone(),
+            },
             warden: "/proc/self/exe".into(),
             tools,
             machine_slots,
+            in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })
     }
 }
@@ -125,13 +144,45 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         stdio::bridge(socket)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let file = match &args.config {
+        Some(path) => file::load(path)?,
+        None => file::load_own()?,
+    };
+    if let Some(nice) = file.nice {
+        stand_back(nice);
+    }
+    if args.report {
+        report::tell_time()?;
+        let mut found = report::find_tools(&crate::rulefiles::load_own()?);
+        found.retain(|tool| file.allows(&tool.offered.tool));
+        let config = args.config(file, FindTools::fixed(Vec::new()), None)?;
+        report::tell(config, found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let tools = if args.tool.is_empty() {
         Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
     } else {
         given_tools(&args.tool)?
     };
-    run(args, args.config(tools, Some(Arc::new(machine_slot)))?)?;
+    let allowed = file.clone();
+    let tools = tools.only(move |tool| allowed.allows(tool));
+    run(
+        args,
+        args.config(file, tools, Some(Arc::new(machine_slot)))?,
+    )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives this process, and all that it starts from now on, at least this niceness. Linux keeps it
+/// by thread, so this comes before there is a second one.
+fn stand_back(nice: i32) {
+    let set = rustix::process::getpriority_process(None).and_then(|now| {
+        // Who started us may have asked for more; only root could take that back.
+        rustix::process::setpriority_process(None, nice.max(now))
+    });
+    if let Err(error) = set {
+        tracing::warn!("cannot be nice: {error}");
+    }
 }
 
 /// One of the slots that wrappers on this machine take, too.
@@ -200,10 +251,11 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     let worker = Worker::start(config).await.context("start the worker")?;
     tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&worker)));
     tokio::task::spawn_local(tools::refresh_on_change(Rc::clone(&worker)));
+    tokio::task::spawn_local(hours::keep(Rc::clone(&worker)));
     match listener {
         None => {
             let (read, write) = stdio::open()?;
-            report(session::serve(read, write, worker)).await;
+            log_end(session::serve(read, write, worker)).await;
             Ok(())
         }
         Some(listener) => loop {
@@ -212,7 +264,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
                     let worker = Rc::clone(&worker);
                     tokio::task::spawn_local(async move {
                         let (read, write) = stream.into_split();
-                        report(session::serve(read, write, worker)).await;
+                        log_end(session::serve(read, write, worker)).await;
                     });
                 }
                 Ok(_) => tracing::warn!("a hub of another user was turned away"),
@@ -226,7 +278,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-async fn report(session: impl Future<Output = Result<(), WireError>>) {
+async fn log_end(session: impl Future<Output = Result<(), WireError>>) {
     match session.await {
         Ok(()) => tracing::info!("the hub closed its connection"),
         Err(error) => {

@@ -20,17 +20,23 @@
 //! | [`warden`] | sandboxes |
 //! | `stdio` | standard input and output as asynchronous streams |
 //! | `tools` | which tools the pod has, and when to look again |
+//! | [`file`] | `pod.toml` |
+//! | `hours` | whether a person uses the machine |
+//! | [`report`] | what the machine has and lacks |
 //! | [`daemon`] | command line, sockets, signals |
 
 pub mod capture;
 pub mod daemon;
+pub mod file;
 mod files;
 mod health;
+mod hours;
 mod lower;
 pub mod mapback;
 mod outputs;
 mod pipes;
 pub mod render;
+pub mod report;
 mod run;
 mod scratch;
 pub mod session;

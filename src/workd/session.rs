@@ -301,7 +301,10 @@ impl Session {
         let mut offer = offer.clone();
         if let Some((kind, why)) = &*self.view_kind.borrow() {
             offer.view = *kind;
-            offer.view_why.clone_from(why);
+            // Without slots, why there are none is what is told.
+            if offer.slots > 0 || *kind == ViewKind::None {
+                offer.view_why.clone_from(why);
+            }
         }
         offer
     }

@@ -53,7 +53,7 @@ impl Tools {
     }
 }
 
-fn search_path() -> std::ffi::OsString {
+pub(super) fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_default()
 }
 

@@ -2,10 +2,12 @@
 //! share.
 
 use super::health::Health;
+use super::hours::IN_USE;
 use super::scratch::{self, Cleaner};
 use super::view;
 use crate::wire::messages::{Offer, OfferedTool, ViewKind};
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -33,14 +35,33 @@ impl FindTools {
             unchanged: Arc::new(|| true),
         }
     }
+
+    /// Only those whose rules pass.
+    #[must_use]
+    pub fn only(self, passes: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        let find = self.find;
+        let find = move || {
+            let mut tools = find();
+            tools.retain(|offered| passes(&offered.tool));
+            tools
+        };
+        Self {
+            find: Arc::new(find),
+            ..self
+        }
+    }
 }
 
 /// Takes one unit of what is shared with everything else that runs jobs on this machine; none if
 /// nothing is free. What it gives is dropped when the job has ended.
 pub type TakeMachineSlot = Arc<dyn Fn() -> Option<Box<dyn Any>>>;
 
+/// Whether a person uses the machine now.
+pub type IsInUse = Rc<dyn Fn() -> bool>;
+
 /// Which view to build.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ViewChoice {
     /// Overlay if this machine can, else rewrite.
     #[default]
@@ -87,6 +108,8 @@ pub struct Config {
     pub tools: FindTools,
     /// The machine-wide count, for sessions of the machine's own hub.
     pub machine_slots: Option<TakeMachineSlot>,
+    /// Asked now and then, if no slots shall be offered while it is so.
+    pub in_use: Option<IsInUse>,
 }
 
 impl fmt::Debug for Config {
@@ -110,6 +133,10 @@ pub struct Worker {
     pub(crate) cleaner: Cleaner,
     pub(crate) health: Health,
     pub(crate) offer: watch::Sender<Offer>,
+    /// Whether a person was there when last looked.
+    in_use: Cell<bool>,
+    /// Why not a better view.
+    view_why: RefCell<String>,
 }
 
 impl Worker {
@@ -128,6 +155,8 @@ impl Worker {
             cleaner: Cleaner::start()?,
             health: Health::new(),
             offer: watch::Sender::default(),
+            in_use: Cell::new(config.in_use.as_ref().is_some_and(|ask| ask())),
+            view_why: RefCell::default(),
             config,
         });
         worker.refresh().await;
@@ -152,13 +181,32 @@ impl Worker {
             Err(why) => (ViewKind::None, why),
         };
         tracing::info!(?view, why = view_why, tools = tools.len(), "ready");
-        let offer = Offer {
-            name: self.config.name.clone(),
-            slots: self.config.slots,
-            machine: std::env::consts::ARCH.into(),
+        self.view_why.replace(view_why);
+        let name = self.config.name.clone();
+        let machine = std::env::consts::ARCH.into();
+        self.tell(Offer {
+            name,
+            machine,
             view,
-            view_why,
             tools,
+            ..Offer::default()
+        });
+    }
+
+    /// Looks whether a person uses the machine, and tells all hubs if that has changed.
+    pub(super) fn look_who_is_there(&self) {
+        let in_use = self.config.in_use.as_ref().is_some_and(|ask| ask());
+        if self.in_use.replace(in_use) != in_use {
+            tracing::info!(in_use, "whether a person uses this machine");
+            self.tell(self.offer());
+        }
+    }
+
+    /// Offers this, with as many slots as there are now.
+    fn tell(&self, mut offer: Offer) {
+        (offer.slots, offer.view_why) = match self.in_use.get() {
+            true => (0, IN_USE.into()),
+            false => (self.config.slots, self.view_why.borrow().clone()),
         };
         self.offer.send_if_modified(|known| {
             let is_new = *known != offer;

@@ -7,6 +7,7 @@ mod support;
 mod tool;
 
 mod depfiles;
+mod doctor;
 mod fallback;
 mod far;
 mod faults;
@@ -19,6 +20,7 @@ mod misconfigured;
 mod ninja;
 mod ninja_ends;
 mod outputs;
+mod pod_file;
 mod probes;
 mod protocol;
 mod rules_real;
