@@ -3,7 +3,7 @@
 
 use super::health::Health;
 use super::scratch::{self, Cleaner};
-use super::view;
+use super::trial;
 use crate::wire::messages::{Offer, OfferedTool, ViewKind};
 use std::any::Any;
 use std::fmt;
@@ -147,7 +147,7 @@ impl Worker {
             tracing::error!(%error, "looking for tools failed");
             Vec::new()
         });
-        let (view, view_why) = match view::prove(self, &tools).await {
+        let (view, view_why) = match trial::prove(self, &tools).await {
             Ok((kind, why)) => (kind, why),
             Err(why) => (ViewKind::None, why),
         };
