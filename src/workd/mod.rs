@@ -7,7 +7,8 @@
 //! | [`session`] | one hub's connection |
 //! | `files` | where the roots' files are, and whether they are still there |
 //! | `sshfs` | mounts the hub's files, clears dead mounts |
-//! | `view` | chooses and proves a session's view |
+//! | `view` | chooses a session's view |
+//! | `trial` | proves that a view works and confines |
 //! | `run` | one job from start to answer |
 //! | `pipes`, `outputs` | what it prints and what it wrote, on the way to the hub |
 //! | `spelling` | makes a `PWD` through symlinks hold in the view |
@@ -44,6 +45,7 @@ mod spelling;
 mod sshfs;
 mod stdio;
 mod tools;
+mod trial;
 mod view;
 pub mod warden;
 pub mod worker;

@@ -14,8 +14,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use thiserror::Error;
 
-/// Where a response file is written when a command line is too long without.
-const RESPONSE_FILE: &str = "/tmp/.cpods-arguments";
+/// The response file, among temporary files, when a command line is too long without.
+const RESPONSE_FILE: &str = ".cpods-arguments";
+/// Where tools have temporary files unless told otherwise.
+const USUAL_TMP: &str = "/tmp";
 /// Arguments longer than this in all go into a response file; exec(2) takes at least as much.
 const ARGUMENTS_BYTES: usize = 96 << 10;
 
@@ -26,17 +28,19 @@ pub struct Layout<'a> {
     pub view: ViewKind,
     /// The roots, as on the hub.
     pub roots: &'a Roots,
-    /// The rewrite view's directories; not looked at for the overlay.
+    /// The view's directories; those of the roots are not looked at for the overlay.
     pub mounts: &'a Mounts,
 }
 
-/// The rewrite view's directories for each root.
+/// The rewrite view's directories for each root, and the one for temporary files.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
     /// Where root `N`'s files are, read-only.
     pub files: Vec<Bytes>,
     /// The directory below which outputs of root `N` go, in a sub-directory `N`.
     pub out: Bytes,
+    /// Where the job has its temporary files.
+    pub tmp: Bytes,
 }
 
 impl Mounts {
@@ -48,6 +52,7 @@ impl Mounts {
         Self {
             files: files.map(|path| path.as_str().into()).collect(),
             out: "/cpods/out".into(),
+            tmp: USUAL_TMP.into(),
         }
     }
 }
@@ -191,8 +196,9 @@ impl Renderer<'_> {
         let length: usize = words.iter().map(|word: &Bytes| word.0.len() + 1).sum();
         if spilled && length > ARGUMENTS_BYTES {
             let content = words.iter().flat_map(quote).collect();
-            self.done.files = vec![(RESPONSE_FILE.into(), Bytes(content))];
-            words = vec![format!("@{RESPONSE_FILE}").as_str().into()];
+            let file = join(&self.layout.mounts.tmp, &RESPONSE_FILE.into());
+            words = vec![Bytes([b"@", file.0.as_slice()].concat())];
+            self.done.files = vec![(file, Bytes(content))];
         }
         self.done.argv = vec![job.argv0.clone()];
         self.done.argv.extend(words);
@@ -326,6 +332,10 @@ impl Renderer<'_> {
             if mount.0 != hub {
                 self.done.map_back.push((mount.0.clone(), hub));
             }
+        }
+        let tmp = &self.layout.mounts.tmp.0;
+        if tmp != USUAL_TMP.as_bytes() {
+            self.done.map_back.push((tmp.clone(), USUAL_TMP.into()));
         }
         Ok(())
     }

@@ -127,7 +127,7 @@ impl Runner<'_> {
         let number = init.number;
         let watched = self.watch(&view, init, &run, &map_back).await;
         drop(slot);
-        let watched = watched?;
+        let watched = watched.inspect_err(|_| self.clean(&view, number))?;
         self.clean_later(&view, number, watched.gone);
         let (ending, usage, scratch) =
             self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
@@ -292,15 +292,19 @@ impl Runner<'_> {
 
     /// Removes what an init kept on disk, once its mounts are gone.
     fn clean_later(&self, view: &View, init: u32, gone: oneshot::Receiver<Option<String>>) {
-        if let Some(jobs) = &view.jobs {
-            let (dir, cleaner) = (
-                jobs.join(init.to_string()),
-                self.session.worker.cleaner.clone(),
-            );
+        if let Some(dir) = view.scratch(init) {
+            let cleaner = self.session.worker.cleaner.clone();
             tokio::task::spawn_local(async move {
                 let _ = gone.await;
                 cleaner.directory(dir);
             });
+        }
+    }
+
+    /// Removes what an init that is gone kept on disk.
+    fn clean(&self, view: &View, init: u32) {
+        if let Some(dir) = view.scratch(init) {
+            self.session.worker.cleaner.directory(dir);
         }
     }
 }

@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+/// The name of the file that no job may reach.
+const OUTSIDE: &str = "outside";
+
 /// A session's directory. Dropping it does not remove it; the [`Cleaner`] does.
 #[derive(Debug)]
 pub(crate) struct SessionDir {
@@ -38,6 +41,7 @@ impl SessionDir {
         for name in ["stage", "jobs", "files"] {
             private.create(path.join(name))?;
         }
+        fs::write(path.join(OUTSIDE), "out of reach\n")?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -49,6 +53,11 @@ impl SessionDir {
     /// An empty directory for the hub to mount its files on.
     pub(crate) fn mountpoint(&self) -> PathBuf {
         self.path.join("files")
+    }
+
+    /// A file beside the jobs that none of them may reach.
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.path.join(OUTSIDE)
     }
 
     /// Where jobs have their scratch directories, if they are to be on disk.

@@ -8,16 +8,17 @@ use super::files::Place;
 use super::lower::Owned;
 use super::render::Mounts;
 use super::scratch::SessionDir;
-use super::warden::proto::{FromInit, RootDir, Run, Scratch, Setup};
-use super::warden::{Ended, Warden};
+use super::trial;
+use super::warden::proto::{RootDir, Sandbox, Scratch, Setup};
+use super::warden::{self, Warden};
 use super::worker::{ScratchChoice, ViewChoice, Worker};
-use crate::job::Ending;
 use crate::paths::{Bytes, Roots};
-use crate::wire::messages::{OfferedTool, ViewKind};
-use rustix::fd::{AsFd, OwnedFd};
+use crate::wire::messages::ViewKind;
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,30 +29,34 @@ pub(crate) struct View {
     pub(crate) roots: Roots,
     /// Where this pod has the roots' files.
     pub(crate) place: Rc<Place>,
-    pub(crate) sandbox: bool,
+    pub(crate) sandbox: Sandbox,
     pub(crate) warden: Rc<Warden>,
     /// Where inits keep their files, if on disk: one directory each, named by their number.
     pub(crate) jobs: Option<PathBuf>,
     /// Directories that need not be asked about again.
     pub(crate) owned: Arc<Owned>,
+    /// A file of this pod beside the jobs that none of them may reach.
+    pub(crate) outside: PathBuf,
     /// Symlinks that were put into the root for jobs' `PWD`.
     pub(crate) links: RefCell<BTreeSet<(Bytes, Bytes)>>,
 }
 
 impl View {
+    /// Where the init of this number keeps its files, if on disk.
+    pub(crate) fn scratch(&self, init: u32) -> Option<PathBuf> {
+        Some(self.jobs.as_ref()?.join(init.to_string()))
+    }
+
     /// Where the rewrite view shows the roots to the init of this number.
     pub(crate) fn mounts(&self, init: u32) -> Mounts {
-        match &self.jobs {
-            Some(jobs) if !self.sandbox => Mounts {
-                files: self
-                    .place
-                    .dirs
-                    .iter()
-                    .map(|path| path.as_path().into())
-                    .collect(),
-                out: jobs.join(init.to_string()).join("up").as_path().into(),
-            },
-            _ => Mounts::in_sandbox(&self.roots),
+        let Some(own) = self.scratch(init).filter(|_| self.sandbox.is_bare()) else {
+            return Mounts::in_sandbox(&self.roots);
+        };
+        let files = self.place.dirs.iter();
+        Mounts {
+            files: files.map(|path| path.as_path().into()).collect(),
+            out: own.join(warden::OUTPUTS).as_path().into(),
+            tmp: own.join(warden::TEMPORARY).as_path().into(),
         }
     }
 }
@@ -61,14 +66,15 @@ impl View {
 struct Way {
     kind: ViewKind,
     memory: bool,
-    sandbox: bool,
+    sandbox: Sandbox,
 }
 
 impl Way {
     fn name(self) -> String {
         match (self.sandbox, self.kind) {
-            (false, _) => "no sandbox".into(),
-            (true, kind) => {
+            (Sandbox::Nothing, _) => "no sandbox".into(),
+            (Sandbox::Landlock, kind) => format!("{kind:?} in landlock").to_lowercase(),
+            (Sandbox::Namespaces, kind) => {
                 let place = if self.memory { "in memory" } else { "on disk" };
                 format!("{kind:?} with scratch {place}").to_lowercase()
             }
@@ -78,12 +84,13 @@ impl Way {
 
 /// The ways that the configuration allows, the best first.
 fn ways(view: ViewChoice, scratch: ScratchChoice, unsandboxed: bool) -> Vec<Way> {
+    let bare = |sandbox| Way {
+        kind: ViewKind::Rewrite,
+        memory: false,
+        sandbox,
+    };
     if unsandboxed {
-        return vec![Way {
-            kind: ViewKind::Rewrite,
-            memory: false,
-            sandbox: false,
-        }];
+        return vec![bare(Sandbox::Nothing)];
     }
     let kinds: &[_] = match view {
         ViewChoice::Auto => &[ViewKind::Overlay, ViewKind::Rewrite],
@@ -99,10 +106,14 @@ fn ways(view: ViewChoice, scratch: ScratchChoice, unsandboxed: bool) -> Vec<Way>
         places.iter().map(move |memory| Way {
             kind,
             memory: *memory,
-            sandbox: true,
+            sandbox: Sandbox::Namespaces,
         })
     };
-    kinds.iter().flat_map(|kind| each(*kind)).collect()
+    let mut ways: Vec<_> = kinds.iter().flat_map(|kind| each(*kind)).collect();
+    if kinds.contains(&ViewKind::Rewrite) && places.contains(&false) {
+        ways.push(bare(Sandbox::Landlock));
+    }
+    ways
 }
 
 /// Builds the best view that works with these roots: with it comes why none better does.
@@ -115,29 +126,52 @@ pub(crate) async fn build(
     place: &Rc<Place>,
 ) -> Result<(Rc<View>, String), String> {
     let config = &worker.config;
-    let mut why_not = Vec::new();
+    let mut why_not = WhyNot::default();
     for way in ways(config.view, config.scratch, config.unsandboxed) {
         let built = match start(worker, roots, place, way).await {
-            Ok(view) => try_out(&view).await.map(|()| view),
+            Ok(view) => trial::try_out(&view, &config.system).await.map(|()| view),
             Err(why) => Err(why),
         };
         match built {
             Ok(view) => {
                 let better = way.kind == ViewKind::Rewrite && config.view != ViewChoice::Rewrite;
-                let why = if better {
-                    why_not.join("; ")
-                } else {
-                    String::new()
+                let why = match way.sandbox {
+                    Sandbox::Landlock => format!("in {}; {why_not}", warden::strength()?),
+                    _ if better => why_not.to_string(),
+                    _ => String::new(),
                 };
                 return Ok((Rc::new(view), why));
             }
             Err(why) => {
                 tracing::debug!(way = way.name(), why, "view does not work");
-                why_not.push(format!("{}: {why}", way.name()));
+                why_not.add(way, why);
             }
         }
     }
-    Err(why_not.join("; "))
+    Err(why_not.to_string())
+}
+
+/// Why ways do not work; those that fail alike in a row are named together.
+#[derive(Default)]
+struct WhyNot(Vec<(Vec<String>, String)>);
+
+impl WhyNot {
+    fn add(&mut self, way: Way, why: String) {
+        match self.0.last_mut() {
+            Some((ways, same)) if *same == why => ways.push(way.name()),
+            _ => self.0.push((vec![way.name()], why)),
+        }
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (ways, why)) in self.0.iter().enumerate() {
+            let and = if index > 0 { "; " } else { "" };
+            write!(f, "{and}{}: {why}", ways.join(", "))?;
+        }
+        Ok(())
+    }
 }
 
 async fn start(
@@ -146,6 +180,9 @@ async fn start(
     place: &Rc<Place>,
     way: Way,
 ) -> Result<View, String> {
+    if way.sandbox == Sandbox::Landlock {
+        warden::strength()?;
+    }
     let config = &worker.config;
     let dir = SessionDir::new(&config.cache)
         .map_err(|e| format!("make scratch in `{}`: {e}", config.cache.display()))?;
@@ -173,6 +210,7 @@ async fn start(
         stage: dir.stage().as_path().into(),
     };
     let keep_ready = config.slots.clamp(1, MOST_READY) as usize;
+    let outside = dir.outside();
     let cleaner = worker.cleaner.clone();
     let on_end = move |child| cleaner.session(dir, Some(child));
     Ok(View {
@@ -183,6 +221,7 @@ async fn start(
         warden: Warden::start(&config.warden, &setup, keep_ready, on_end).await?,
         jobs,
         owned: Arc::default(),
+        outside,
         links: RefCell::default(),
     })
 }
@@ -190,133 +229,6 @@ async fn start(
 /// Inits kept ready for a session, at most: more would only be memory, as one that is taken is
 /// replaced while its job runs.
 const MOST_READY: u32 = 4;
-
-/// Runs a job that does nothing with all roots.
-async fn try_out(view: &View) -> Result<(), String> {
-    let run = Run {
-        exe: "/bin/true".into(),
-        argv: vec!["true".into()],
-        cwd: "/".into(),
-        umask: 0o022,
-        roots: view.roots.iter().map(|(root, _)| root.0).collect(),
-        ..Run::default()
-    };
-    run_alone(view, &run).await.map(drop)
-}
-
-/// Runs a job with its output thrown away; gives its scratch directory.
-async fn run_alone(view: &View, run: &Run) -> Result<OwnedFd, String> {
-    let said = |what: &str| {
-        let what = what.to_owned();
-        move |error: std::io::Error| format!("{what}: {error}")
-    };
-    let null = std::fs::File::options().write(true).open("/dev/null");
-    let null = null.map_err(said("open /dev/null"))?;
-    let init = view.warden.take().map_err(said("start a job"))?;
-    init.run(run, null.as_fd(), null.as_fd())
-        .map_err(said("start a job"))?;
-    let ended = init.ended().await;
-    let gone = init.release();
-    match ended {
-        Ended::Reported(FromInit::Ended { ending, .. }, Some(scratch)) => match ending {
-            Ending::Exited(0) => Ok(scratch),
-            other => Err(format!("`{}` ended with {other:?}", run.exe.display())),
-        },
-        Ended::Reported(FromInit::NotSetUp { what, errno }, _) => Err(format!(
-            "{what}: {}",
-            std::io::Error::from_raw_os_error(errno)
-        )),
-        Ended::Reported(FromInit::NotStarted { errno }, _) => {
-            let error = std::io::Error::from_raw_os_error(errno);
-            Err(format!("start `{}`: {error}", run.exe.display()))
-        }
-        Ended::Reported(FromInit::Ended { .. }, None) | Ended::Vanished => {
-            let why = gone.await.ok().flatten();
-            Err(why.unwrap_or_else(|| "a job's first process was killed".into()))
-        }
-    }
-}
-
-/// Proves a view on a root of its own: compiles in it with the first compiler among `tools`, or,
-/// where there is none, lets a shell write a file.
-///
-/// # Errors
-/// No view works: why.
-pub(crate) async fn prove(
-    worker: &Rc<Worker>,
-    tools: &[OfferedTool],
-) -> Result<(ViewKind, String), String> {
-    let said = |error: std::io::Error| format!("make a directory to try views in: {error}");
-    let dir = worker
-        .config
-        .cache
-        .join(format!("try-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).map_err(said)?;
-    std::fs::write(dir.join("a.c"), "int f(void) { return 0; }\n").map_err(said)?;
-    let roots = dir
-        .canonicalize()
-        .map_err(said)
-        .and_then(|dir| Roots::new([dir]).map_err(|error| error.to_string()));
-    let proven = match roots {
-        Ok(roots) => prove_in(worker, tools, &roots).await,
-        Err(why) => Err(why),
-    };
-    worker.cleaner.directory(dir);
-    proven
-}
-
-async fn prove_in(
-    worker: &Rc<Worker>,
-    tools: &[OfferedTool],
-    roots: &Roots,
-) -> Result<(ViewKind, String), String> {
-    let (view, why) = build(worker, roots, &Place::shared(roots)).await?;
-    let init = view.warden.take().map_err(|e| e.to_string())?;
-    // Its number decides where a bare job writes, so the job is rendered for this very init.
-    let mounts = view.mounts(init.number);
-    view.warden.put_back(init);
-    let root = roots.iter().next().map(|(_, path)| path);
-    let cwd = match view.kind {
-        ViewKind::Overlay => root.map(Bytes::from),
-        _ => mounts.files.first().cloned(),
-    };
-    let out = match view.kind {
-        ViewKind::Overlay => "a.o".to_owned(),
-        _ => format!("{}/0/a.o", mounts.out.display()),
-    };
-    let compiler = tools.iter().find(|tool| is_compiler(tool));
-    let (exe, argv): (Bytes, Vec<Bytes>) = match compiler {
-        Some(tool) => {
-            let words = [&*tool.program, "-c", "a.c", "-o", &out].map(Bytes::from);
-            (tool.path.clone(), words.into())
-        }
-        None => {
-            let script = format!("echo x > '{out}'");
-            (
-                "/bin/sh".into(),
-                ["sh", "-c", &script].map(Bytes::from).into(),
-            )
-        }
-    };
-    let run = Run {
-        exe,
-        argv,
-        env: vec!["PATH=/usr/bin:/bin".into()],
-        cwd: cwd.unwrap_or_default(),
-        umask: 0o022,
-        roots: vec![0],
-        ..Run::default()
-    };
-    let scratch = run_alone(&view, &run).await?;
-    let written = rustix::fs::statat(&scratch, "up/0/a.o", AtFlags::SYMLINK_NOFOLLOW);
-    written.map_err(|e| format!("the file that a trial job wrote is not there: {e}"))?;
-    Ok((view.kind, why))
-}
-
-/// By the program's name: good enough for a trial, and no rule needs to say it.
-fn is_compiler(tool: &OfferedTool) -> bool {
-    ["gcc", "clang", "cc"].contains(&tool.program.as_str())
-}
 
 /// Opens the directory in which an init left what a job wrote to root `root`.
 pub(crate) fn open_changes(scratch: &OwnedFd, root: u16) -> rustix::io::Result<OwnedFd> {
@@ -330,5 +242,41 @@ pub(crate) fn open_changes(scratch: &OwnedFd, root: u16) -> rustix::io::Result<O
             rustix::fs::openat(scratch, &path, flags, Mode::empty())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn landlock_comes_last_and_only_where_it_can() {
+        let names = |view, scratch| -> Vec<_> {
+            let ways = ways(view, scratch, false);
+            ways.into_iter().map(Way::name).collect()
+        };
+        let auto = names(ViewChoice::Auto, ScratchChoice::Auto);
+        assert_eq!(auto.len(), 5);
+        assert_eq!(auto[4], "rewrite in landlock");
+        let overlay = names(ViewChoice::Overlay, ScratchChoice::Auto);
+        assert_eq!(overlay.len(), 2, "{overlay:?}");
+        let memory = names(ViewChoice::Rewrite, ScratchChoice::Memory);
+        assert_eq!(memory, ["rewrite with scratch in memory"]);
+    }
+
+    #[test]
+    fn ways_that_fail_alike_are_named_together() {
+        let mut why_not = WhyNot::default();
+        for (way, why) in ways(ViewChoice::Auto, ScratchChoice::Disk, false)
+            .into_iter()
+            .zip(["no", "no", "other"])
+        {
+            why_not.add(way, why.into());
+        }
+        assert_eq!(
+            why_not.to_string(),
+            "overlay with scratch on disk, rewrite with scratch on disk: no; \
+             rewrite in landlock: other"
+        );
     }
 }

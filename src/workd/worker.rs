@@ -4,7 +4,7 @@
 use super::health::Health;
 use super::hours::IN_USE;
 use super::scratch::{self, Cleaner};
-use super::view;
+use super::trial;
 use crate::wire::messages::{Offer, OfferedTool, ViewKind};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -176,7 +176,7 @@ impl Worker {
             tracing::error!(%error, "looking for tools failed");
             Vec::new()
         });
-        let (view, view_why) = match view::prove(self, &tools).await {
+        let (view, view_why) = match trial::prove(self, &tools).await {
             Ok((kind, why)) => (kind, why),
             Err(why) => (ViewKind::None, why),
         };

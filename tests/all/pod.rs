@@ -23,6 +23,8 @@ pub(crate) struct Pod {
     pub(crate) cache: TempDir,
 }
 
+/// The worker's program.
+pub(crate) const WORKD: &str = env!("CARGO_BIN_EXE_cpods-workd");
 /// The tools that every test's worker offers, in this order.
 pub(crate) const SH: u32 = 0;
 /// A compiler.
@@ -33,9 +35,22 @@ pub(crate) const ABSENT: u32 = 2;
 impl Pod {
     /// Starts a worker with these further options.
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_by(Command::new(WORKD), options)
+    }
+
+    /// Starts a worker in a user namespace in which no further one can be made: this is found out
+    /// late, when it is tried.
+    pub(crate) fn start_without_namespaces(options: &[&str]) -> Self {
+        let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-Ur", "sh", "-c", script, "sh", WORKD]);
+        Self::start_by(command, options)
+    }
+
+    /// Starts a worker by a command that becomes one.
+    pub(crate) fn start_by(mut command: Command, options: &[&str]) -> Self {
         let cache = tempfile::tempdir().unwrap();
         let socket = cache.path().join("workd.sock");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cpods-workd"));
         command
             .arg("--socket")
             .arg(&socket)

@@ -169,9 +169,9 @@ fn a_long_response_file_becomes_one_again() {
         content: long,
     }]);
     let rendered = render_in(ViewKind::Rewrite, &job).unwrap();
-    assert_eq!(words(&rendered), [format!("@{RESPONSE_FILE}")]);
+    assert_eq!(words(&rendered), [format!("@/tmp/{RESPONSE_FILE}")]);
     let (name, content) = &rendered.files[0];
-    assert_eq!(name, &RESPONSE_FILE.into());
+    assert_eq!(name, &format!("/tmp/{RESPONSE_FILE}").as_str().into());
     assert_eq!(content.0, b"a\\ b\\\\\\\"\n".repeat(40_000));
 }
 

@@ -231,6 +231,9 @@ impl Drop for Warden {
         self.listener.abort();
         // Not left to closing: the listener's copy is closed only when the runtime comes to it.
         let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
+        // Bare inits end when their sockets are closed, and the warden after them; `on_end` may
+        // wait for it.
+        self.ready.borrow_mut().clear();
         if let (Some(child), Some(on_end)) = (self.child.take(), self.on_end.take()) {
             on_end(child);
         }

@@ -4,7 +4,8 @@
 //! /proc, /tmp, /dev/shm - is ready when the job arrives. What does depend on the files' state, the
 //! overlay, is mounted only then. Knows nothing of hubs and the wire.
 
-use super::proto::{FromInit, Room, Run, Scratch, Setup, receive, send};
+use super::bare;
+use super::proto::{FromInit, Room, Run, Sandbox, Scratch, Setup, receive, send};
 use super::sys::{self, Step, StepError};
 use super::template::{HOST, mount_tmpfs, path};
 use super::tool::{self, Tool};
@@ -17,7 +18,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::RecvFlags;
 use std::ffi::CString;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Where a job's own tmpfs is while its view is built.
@@ -50,22 +51,19 @@ pub(crate) fn run(setup: &Setup, number: u32, socket: &OwnedFd) -> ! {
 }
 
 /// What does not depend on the job.
-struct Ready {
+pub(super) struct Ready {
     /// The job's own directory, as a path in the unfinished view.
-    own: String,
-    null: OwnedFd,
+    pub(super) own: PathBuf,
+    pub(super) null: OwnedFd,
+    /// The rules that the tool is confined by, if it is by Landlock.
+    pub(super) rules: Option<OwnedFd>,
 }
 
 fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .step(|| "open /dev/null".into())?;
-    if !setup.sandbox {
-        let Scratch::Disk(dir) = &setup.scratch else {
-            return Err(Errno::INVAL).step(|| "scratch in memory needs a sandbox".into());
-        };
-        let own = format!("{}/{number}", dir.display());
-        make_dir(&own, 0o755)?;
-        return Ok(Ready { own, null });
+    if setup.sandbox.is_bare() {
+        return bare::prepare(setup, number, null);
     }
     mount_proc()?;
     mount_tmpfs(OWN, "mode=755")?;
@@ -87,14 +85,18 @@ fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
         }
     }
     let own = match &setup.scratch {
-        Scratch::Memory => OWN.to_owned(),
+        Scratch::Memory => OWN.into(),
         Scratch::Disk(_) => {
-            let own = format!("{HOST}/scratch/{number}");
+            let own = PathBuf::from(format!("{HOST}/scratch/{number}"));
             make_dir(&own, 0o755)?;
             own
         }
     };
-    Ok(Ready { own, null })
+    Ok(Ready {
+        own,
+        null,
+        rules: None,
+    })
 }
 
 /// Mounts a /proc of this job's own, and forbids further user namespaces: in one of its own a job
@@ -110,7 +112,7 @@ fn mount_proc() -> Result<(), StepError> {
 
 /// What had to wait for the job: its roots, and the end of the host's paths.
 fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError> {
-    let up = format!("{}/up", ready.own);
+    let up = ready.own.join("up");
     make_dir(&up, 0o755)?;
     for index in &run.roots {
         let root = setup
@@ -118,16 +120,16 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             .get(usize::from(*index))
             .ok_or(Errno::INVAL)
             .step(|| format!("root {index}"))?;
-        make_dir(format!("{up}/{index}"), 0o755)?;
+        make_dir(up.join(index.to_string()), 0o755)?;
         if setup.view == ViewKind::Overlay {
             mount_overlay(*index, root.path.as_path(), &ready.own)?;
         }
     }
     for dir in &run.out_dirs {
-        make_dir(Path::new(&up).join(dir.as_path()), 0o755)?;
+        make_dir(up.join(dir.as_path()), 0o755)?;
     }
-    if setup.sandbox && setup.view == ViewKind::Rewrite {
-        rustix::mount::mount_bind(up.as_str(), "/cpods/out").step(|| "bind `/cpods/out`".into())?;
+    if !setup.sandbox.is_bare() && setup.view == ViewKind::Rewrite {
+        rustix::mount::mount_bind(&up, "/cpods/out").step(|| "bind `/cpods/out`".into())?;
     }
     for (path, content) in &run.files {
         std::fs::write(path.as_path(), &content.0)
@@ -137,8 +139,9 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
 }
 
 /// Mounts root `index` over its own path, its changes to be seen in `own/up/index`.
-fn mount_overlay(index: u16, target: &Path, own: &str) -> Result<(), StepError> {
+fn mount_overlay(index: u16, target: &Path, own: &Path) -> Result<(), StepError> {
     let lower = format!("{HOST}/root/{index}");
+    let own = own.display();
     let upper = format!("{own}/up/{index}");
     let work = format!("{own}/work{index}");
     make_dir(&work, 0o755)?;
@@ -180,16 +183,15 @@ fn execute(
         (FromInit::NotSetUp { what, errno }, None)
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let own = match rustix::fs::open(ready.own.as_str(), flags, Mode::empty()) {
+    let own = match rustix::fs::open(&ready.own, flags, Mode::empty()) {
         Ok(own) => own,
         Err(errno) => {
             let what = "open the scratch directory".into();
             return not_set_up(StepError { what, errno });
         }
     };
-    if setup.sandbox
-        && let Err(errno) = rustix::mount::unmount(HOST, UnmountFlags::DETACH)
-    {
+    let bare = setup.sandbox.is_bare();
+    if !bare && let Err(errno) = rustix::mount::unmount(HOST, UnmountFlags::DETACH) {
         let what = "detach the pod's paths".into();
         return not_set_up(StepError { what, errno });
     }
@@ -198,17 +200,23 @@ fn execute(
         return not_set_up(StepError { what, errno });
     }
     rustix::process::umask(Mode::from_raw_mode(run.umask));
+    let env = if bare {
+        bare::environment(&run.env, &ready.own)
+    } else {
+        run.env.clone()
+    };
     let started = Instant::now();
     let tool = tool::start(&Tool {
         exe: &run.exe,
         argv: &run.argv,
-        env: &run.env,
+        env: &env,
         stdin: ready.null.as_fd(),
         stdout: stdout.as_fd(),
         stderr: stderr.as_fd(),
         limits: &run.limits,
-        drop_capabilities: setup.sandbox,
-        die_with_init: !setup.sandbox,
+        rules: ready.rules.as_ref().map(AsFd::as_fd),
+        drop_capabilities: setup.sandbox != Sandbox::Nothing,
+        die_with_init: bare,
     });
     // The pipes' last write ends are now the job's own.
     drop((stdout, stderr));
@@ -219,20 +227,20 @@ fn execute(
             return (FromInit::NotStarted { errno }, None);
         }
     };
-    if !setup.sandbox {
-        super::bare::wait_for(tool, socket);
+    if bare {
+        bare::wait_for(tool, socket);
     }
     let ending = reap(tool);
     let wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    if setup.sandbox {
-        end_all_in_sandbox();
+    if bare {
+        bare::end_descendants();
     } else {
-        super::bare::end_descendants();
+        end_all_in_sandbox();
     }
     let message = FromInit::Ended {
         ending,
         usage: usage(wall_us),
-        room: [room(own.as_fd()), room_of_tmp()],
+        room: [room(own.as_fd()), room_of_tmp(setup.sandbox, own.as_fd())],
     };
     (message, Some(own))
 }
@@ -295,7 +303,11 @@ fn room(dir: BorrowedFd<'_>) -> Room {
     )
 }
 
-fn room_of_tmp() -> Room {
+/// Room for temporary files: in a bare job confined by Landlock they lie beside its outputs.
+fn room_of_tmp(sandbox: Sandbox, own: BorrowedFd<'_>) -> Room {
+    if sandbox == Sandbox::Landlock {
+        return room(own);
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, "/tmp", flags, Mode::empty()).map_or_else(
         |_| Room {
@@ -307,7 +319,7 @@ fn room_of_tmp() -> Room {
 }
 
 /// Makes a directory with exactly this mode.
-fn make_dir(path: impl AsRef<Path>, mode: u32) -> Result<(), StepError> {
+pub(super) fn make_dir(path: impl AsRef<Path>, mode: u32) -> Result<(), StepError> {
     let path = path.as_ref();
     let step = || format!("make `{}`", path.display());
     match rustix::fs::mkdir(path, Mode::from_raw_mode(mode)) {

@@ -85,7 +85,7 @@ fn become_plain() {
 
 /// Enters the namespaces that all jobs of the session share, and builds their common root.
 fn enter(setup: &Setup) -> Result<(), StepError> {
-    if !setup.sandbox {
+    if setup.sandbox.is_bare() {
         return Ok(());
     }
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -162,7 +162,7 @@ impl Warden<'_> {
                     send(self.socket, &FromWarden::Gone { init, why }, &[])?;
                 }
             }
-            ToWarden::Kill { init } if self.setup.sandbox => {
+            ToWarden::Kill { init } if !self.setup.sandbox.is_bare() => {
                 if let Some(made) = self.made.iter().find(|made| made.init == init) {
                     // It may have ended by itself; then there is nothing to kill.
                     let _ = rustix::process::pidfd_send_signal(&made.child.pidfd, Signal::KILL);
@@ -179,15 +179,11 @@ impl Warden<'_> {
     }
 
     fn make(&mut self, init: u32, socket: &OwnedFd) -> Result<(), StepError> {
-        let network = if self.setup.sandbox {
-            Some(self.enter_network()?)
+        let (network, namespaces) = if self.setup.sandbox.is_bare() {
+            (None, 0)
         } else {
-            None
-        };
-        let namespaces = if self.setup.sandbox {
-            libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC
-        } else {
-            0
+            let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
+            (Some(self.enter_network()?), namespaces)
         };
         // SAFETY: the warden has one thread.
         let child =
@@ -205,12 +201,12 @@ impl Warden<'_> {
 
     /// In the child.
     fn be_init(&self, number: u32, socket: &OwnedFd) -> ! {
-        if self.setup.sandbox {
+        if self.setup.sandbox.is_bare() {
+            bare::adopt_orphans();
+        } else {
             // The warden dies with the session; then no job of it may go on. A bare init sees its
             // socket closed instead, and has orphans to end first.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        } else {
-            bare::adopt_orphans();
         }
         init::run(&self.setup, number, socket)
     }
@@ -246,7 +242,7 @@ impl Warden<'_> {
     /// The worker has closed the session: everything of it ends, and this process with it.
     fn end(&mut self) {
         for made in &self.made {
-            if self.setup.sandbox {
+            if !self.setup.sandbox.is_bare() {
                 let _ = rustix::process::pidfd_send_signal(&made.child.pidfd, Signal::KILL);
             }
         }

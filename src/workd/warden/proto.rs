@@ -33,6 +33,25 @@ pub(crate) enum Scratch {
     Disk(Bytes),
 }
 
+/// What keeps a job from the rest of the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sandbox {
+    /// A new root in namespaces of its own.
+    Namespaces,
+    /// Landlock, around a [bare](Self::is_bare) job.
+    Landlock,
+    /// Nothing.
+    Nothing,
+}
+
+impl Sandbox {
+    /// Whether jobs run in the pod's own namespaces: only with [`ViewKind::Rewrite`] and
+    /// [`Scratch::Disk`].
+    pub(crate) fn is_bare(self) -> bool {
+        self != Self::Namespaces
+    }
+}
+
 /// A root as the warden needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RootDir {
@@ -46,8 +65,7 @@ pub(crate) struct RootDir {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) view: ViewKind,
-    /// False: no namespaces at all; only with [`ViewKind::Rewrite`] and [`Scratch::Disk`].
-    pub(crate) sandbox: bool,
+    pub(crate) sandbox: Sandbox,
     pub(crate) scratch: Scratch,
     pub(crate) roots: Vec<RootDir>,
     /// Read-only directories beside the usual ones.

@@ -1,13 +1,14 @@
 //! The new root that all jobs of a session start from: built once by the warden, copied into each
 //! job's mount namespace.
 //!
-//! It is a small tmpfs holding the listed system directories read-only, a minimal /dev, and mount
-//! points. What of the pod an init still needs to build its job's view lies below [`HOST`], one
-//! mount that the init detaches before the tool starts. Nothing else of the pod can be named from
-//! inside: no home, no /run, no /var, no sockets.
+//! It is a small tmpfs holding the [listed](system) system directories read-only, a minimal /dev,
+//! and mount points. What of the pod an init still needs to build its job's view lies below
+//! [`HOST`], one mount that the init detaches before the tool starts. Nothing else of the pod can
+//! be named from inside: no home, no /run, no /var, no sockets.
 
 use super::proto::{Scratch, Setup};
 use super::sys::{self, Step, StepError};
+use super::system;
 use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
 use rustix::io::Errno;
@@ -20,44 +21,6 @@ use std::path::Path;
 /// Where inits find the pod's own paths; gone before a tool starts.
 pub(crate) const HOST: &str = "/.host";
 
-/// System directories, taken as the pod has them: bound, or the same symlink.
-const SYSTEM: &[&str] = &[
-    "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu",
-];
-/// Entries of /etc that tools read, none of them secret; a `*` at the end stands for any rest.
-const ETC: &[&str] = &[
-    "alternatives",
-    "clang*",
-    "fonts",
-    "group",
-    "host.conf",
-    "hosts",
-    "java*",
-    "ld-musl-*",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "locale.alias",
-    "locale.conf",
-    "localtime",
-    "magic",
-    "magic.mime",
-    "mime.types",
-    "nsswitch.conf",
-    "os-release",
-    "papersize",
-    "passwd",
-    "perl",
-    "protocols",
-    "python*",
-    "services",
-    "texlive",
-    "texmf",
-    "timezone",
-];
-/// Deeper files and directories, parents made on the way.
-const DEEP: &[&str] = &["etc/default/locale", "var/lib/texmf"];
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 const DEVICE_LINKS: &[(&str, &str)] = &[
     ("dev/fd", "/proc/self/fd"),
     ("dev/stdin", "/proc/self/fd/0"),
@@ -77,16 +40,8 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
     let build = Builder { stage };
     build.directories()?;
     build.host(setup)?;
-    for name in SYSTEM {
-        build.system(Path::new(name))?;
-    }
-    for dir in &setup.system {
-        let dir = dir.as_path();
-        build.system(dir.strip_prefix("/").unwrap_or(dir))?;
-    }
-    build.etc()?;
-    for name in DEEP {
-        build.system(Path::new(name))?;
+    for name in system::names(&setup.system) {
+        build.system(&name)?;
     }
     build.devices()?;
     build.roots(setup)?;
@@ -210,26 +165,8 @@ impl Builder<'_> {
         }
     }
 
-    fn etc(&self) -> Result<(), StepError> {
-        let Ok(entries) = fs::read_dir("/etc") else {
-            return Ok(());
-        };
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        names.sort();
-        for name in names {
-            let listed = ETC.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(start) => name.as_bytes().starts_with(start.as_bytes()),
-                None => name.as_bytes() == pattern.as_bytes(),
-            });
-            if listed {
-                self.system(&Path::new("etc").join(name))?;
-            }
-        }
-        Ok(())
-    }
-
     fn devices(&self) -> Result<(), StepError> {
-        for name in DEVICES {
+        for name in system::DEVICES {
             let device = Path::new("dev").join(name);
             self.bind(&Path::new("/").join(&device), &device)?;
         }

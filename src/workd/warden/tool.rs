@@ -17,6 +17,8 @@ struct Plan {
     stderr: i32,
     limits: *const (u32, u64),
     limits_count: usize,
+    /// Landlock rules to be confined by; negative for none.
+    rules: i32,
     drop_capabilities: bool,
     die_with_init: bool,
     /// The child's error, written in the memory it shares with the init.
@@ -57,9 +59,11 @@ pub(crate) struct Tool<'a> {
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
     pub(crate) limits: &'a [(u32, u64)],
+    /// Landlock rules to be confined by.
+    pub(crate) rules: Option<BorrowedFd<'a>>,
     /// False only without a sandbox.
     pub(crate) drop_capabilities: bool,
-    /// The tool dies with its init. Needed without a sandbox; in one the kernel sees to it.
+    /// The tool dies with its init. Needed without namespaces; in them the kernel sees to it.
     pub(crate) die_with_init: bool,
 }
 
@@ -78,6 +82,7 @@ pub(crate) fn start(tool: &Tool<'_>) -> Result<libc::pid_t, Errno> {
         stderr: tool.stderr.as_raw_fd(),
         limits: tool.limits.as_ptr(),
         limits_count: tool.limits.len(),
+        rules: tool.rules.map_or(-1, |rules| rules.as_raw_fd()),
         drop_capabilities: tool.drop_capabilities,
         die_with_init: tool.die_with_init,
         errno: 0,
@@ -132,6 +137,10 @@ unsafe fn become_tool(plan: &Plan) -> i32 {
             if libc::dup2(from, to) < 0 {
                 return *libc::__errno_location();
             }
+        }
+        // Before the rules' own descriptor is closed with all others.
+        if plan.rules >= 0 && super::confine::enter(plan.rules) < 0 {
+            return *libc::__errno_location();
         }
         if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) < 0 {
             return *libc::__errno_location();

@@ -1,7 +1,9 @@
 //! The worker's sandbox and views, by real jobs in a real worker. Run as root and as an ordinary
 //! user: both must hold.
 
+mod landlock;
 mod life;
+mod memory;
 mod reach;
 mod views;
 
@@ -18,11 +20,15 @@ pub(super) struct Place {
 }
 
 pub(super) fn place(options: &[&str]) -> Place {
+    place_with(Pod::start(options))
+}
+
+pub(super) fn place_with(pod: Pod) -> Place {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap().join("project");
     fs::create_dir(&root).unwrap();
     Place {
-        pod: Pod::start(options),
+        pod,
         _dir: dir,
         root,
     }

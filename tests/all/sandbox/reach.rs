@@ -50,20 +50,20 @@ fn host_sockets_are_out_of_reach() {
     });
 }
 
-fn python(hub: &mut Hub, place: &Place, code: &str) -> Answer {
+pub(super) fn python(hub: &mut Hub, place: &Place, code: &str) -> Answer {
     let script = format!("exec python3 -c \"import socket,os,ctypes;{code}\"");
     hub.sh(&place.root, &script)
 }
 
 #[track_caller]
-fn refused(hub: &mut Hub, place: &Place, code: &str, errors: &[&str]) {
+pub(super) fn refused(hub: &mut Hub, place: &Place, code: &str, errors: &[&str]) {
     let answer = python(hub, place, code);
     assert!(!answer.succeeded(), "{code}: {answer:?}");
     let said = errors.iter().any(|error| answer.stderr.contains(error));
     assert!(said, "{code}: {answer:?}");
 }
 
-fn home() -> PathBuf {
+pub(super) fn home() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     home.filter(|home| tempfile::tempdir_in(home).is_ok())
         .unwrap_or_else(|| "/var/tmp".into())

@@ -1,0 +1,95 @@
+//! What of the pod's own system every job may read: one list for every kind of sandbox.
+//!
+//! Knows what is listed, not how it is shown.
+
+use crate::paths::Bytes;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// System directories, taken as the pod has them: bound, or the same symlink.
+const SYSTEM: &[&str] = &[
+    "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu",
+];
+/// Entries of /etc that tools read, none of them secret; a `*` at the end stands for any rest.
+const ETC: &[&str] = &[
+    "alternatives",
+    "clang*",
+    "fonts",
+    "group",
+    "host.conf",
+    "hosts",
+    "java*",
+    "ld-musl-*",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "papersize",
+    "passwd",
+    "perl",
+    "protocols",
+    "python*",
+    "services",
+    "texlive",
+    "texmf",
+    "timezone",
+];
+/// Deeper files and directories, parents made on the way.
+const DEEP: &[&str] = &["etc/default/locale", "var/lib/texmf"];
+/// Harmless devices of /dev.
+pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+
+/// Files and directories of the pod, by their way below `/`, with those `given` on the command
+/// line. Some may not be there.
+pub(crate) fn names(given: &[Bytes]) -> Vec<PathBuf> {
+    let mut names: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+    names.extend(given.iter().map(|dir| {
+        let dir = dir.as_path();
+        dir.strip_prefix("/").unwrap_or(dir).to_path_buf()
+    }));
+    let entries = fs::read_dir("/etc").into_iter().flatten().flatten();
+    let mut etc: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    etc.retain(|name| is_listed(name));
+    etc.sort();
+    names.extend(etc.iter().map(|name| PathBuf::from("etc").join(name)));
+    names.extend(DEEP.iter().map(PathBuf::from));
+    names
+}
+
+/// Whether this entry of /etc is shown.
+fn is_listed(name: &OsStr) -> bool {
+    ETC.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(start) => name.as_bytes().starts_with(start.as_bytes()),
+        None => name.as_bytes() == pattern.as_bytes(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_what_tools_read_and_nothing_secret() {
+        for (name, listed) in [
+            ("passwd", true),
+            ("java-17-openjdk", true),
+            ("shadow", false),
+            ("passwd-", false),
+            ("ssh", false),
+        ] {
+            assert_eq!(is_listed(OsStr::new(name)), listed, "{name}");
+        }
+        let names = names(&["/srv/tools".into()]);
+        assert!(names.contains(&"srv/tools".into()));
+        assert!(names.iter().all(|name| name.is_relative()));
+    }
+}
