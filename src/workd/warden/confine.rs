@@ -32,9 +32,11 @@ use std::path::Path;
 /// The newest rights known here; a kernel that knows fewer gets those it knows.
 const NEWEST: ABI = ABI::V10;
 
+/// Before this version a job could empty any file of the worker's user: no sandbox to speak of.
+const LEAST: i64 = 3;
+
 /// What a kernel cannot refuse before it has this version of Landlock.
 const REFUSED_SINCE: &[(i64, &str)] = &[
-    (3, "truncating files"),
     (4, "TCP"),
     (5, "ioctl on devices"),
     (6, "signals and abstract sockets"),
@@ -52,6 +54,11 @@ pub(crate) fn strength() -> Result<String, String> {
         Errno::NOSYS => "this kernel has no Landlock".to_owned(),
         other => format!("ask for Landlock: {other}"),
     })?;
+    if version < LEAST {
+        return Err(format!(
+            "this kernel's Landlock ({version}) cannot keep jobs from truncating files; Linux 6.2 can"
+        ));
+    }
     Ok(describe(version))
 }
 
@@ -190,6 +197,6 @@ mod tests {
         assert_eq!(describe(10), "Landlock 10");
         let seven = "Landlock 7, which cannot refuse sockets that have a path, UDP";
         assert_eq!(describe(7), seven);
-        assert!(describe(1).contains("truncating files, TCP, ioctl"));
+        assert!(describe(3).contains("TCP, ioctl"));
     }
 }
