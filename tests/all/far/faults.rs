@@ -76,24 +76,20 @@ fn killed_sftp_server() {
 #[test]
 fn killed_worker() {
     survives(|farm| {
-        let worker = fs::read_dir(farm.dir.path().join("sshd/cache/cpods/bin")).unwrap();
-        let worker = worker.flatten().next().unwrap().file_name();
-        processes_named(worker.to_str().unwrap(), "far")
+        // The program itself lies in this test's own folder, so no other test's worker is meant.
+        let place = farm.dir.path().join("sshd/cache/cpods/bin");
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|process| {
+            let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+            let exe = fs::read_link(process.path().join("exe")).ok()?;
+            let words = fs::read(process.path().join("cmdline")).ok()?;
+            let is_worker = words
+                .split(|byte| *byte == 0)
+                .any(|word| word == b"--stdio");
+            (exe.starts_with(&place) && is_worker).then(|| Pid::from_raw(pid))?
+        })
+        .collect()
     });
-}
-
-/// Processes of this program with this word among their arguments.
-fn processes_named(program: &str, word: &str) -> Vec<Pid> {
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter_map(|process| {
-        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
-        let exe = fs::read_link(process.path().join("exe")).ok()?;
-        let words = fs::read(process.path().join("cmdline")).ok()?;
-        let words = String::from_utf8_lossy(&words).into_owned();
-        let ours = exe.file_name()? == program && words.split('\0').any(|w| w == word);
-        ours.then(|| Pid::from_raw(pid))?
-    })
-    .collect()
 }
 
 #[test]
