@@ -120,6 +120,14 @@ fn nothing_outside_the_view_can_be_written() {
             let answer = hub.sh(&place.root, &format!("echo 1 >> {file}"));
             assert!(!answer.succeeded(), "{file}: {answer:?}");
         }
+        // A second name for what is shown read-only would be one that can be written.
+        for file in ["/usr/bin/env", "/etc/passwd", "/proc/self/maps"] {
+            let answer = hub.sh(
+                &place.root,
+                &format!("ln {file} \"${{TMPDIR:-/tmp}}/name\""),
+            );
+            assert!(!answer.succeeded(), "{file}: {answer:?}");
+        }
         let script = "echo x > /tmp/left && echo x > /dev/shm/left && echo x > /dev/null";
         assert!(hub.sh(&place.root, script).ok().wrote.is_empty());
         let answer = hub.sh(&place.root, "cat /tmp/left || cat /dev/shm/left");
