@@ -28,36 +28,49 @@ pub(super) async fn keep(hub: Rc<Hub>, index: u32, pod: PodConfig) {
     let mut pause = FIRST_PAUSE;
     while hub.wait_until_wanted(index).await {
         let begun = Instant::now();
-        let connecting = async {
-            let config = hub.config();
-            let args = pod.worker_args(&config.log);
-            match reach::open(&config.ssh, &config.own_worker, &pod, &args).await {
-                Err(why) => format!("cannot connect: {why}"),
-                Ok(opened) => {
-                    let end = session(&hub, index, &pod, opened.stream).await;
-                    let said = match opened.process {
-                        Some(process) => process.end().await,
-                        None => None,
-                    };
-                    describe(&end, said)
-                }
-            }
-        };
-        let why = tokio::select! {
-            why = connecting => why,
-            () = hub.until_unwanted(index) => "taken out of use".into(),
-            () = hub.stopped() => return,
-        };
+        serve(&hub, index, &pod).await;
+        if hub.is_stopping() {
+            return;
+        }
+        if !hub.is_wanted(index) {
+            hub.pod_lost(index, "taken out of use");
+        }
         // A pod that served for a while and was cut off is tried again at once.
         if begun.elapsed() > SILENCE {
             pause = FIRST_PAUSE;
         }
-        hub.pod_lost(index, &why);
         tokio::select! {
             () = sleep(pause) => {}
             () = hub.stopped() => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// One connection, from its beginning to the end of all its processes.
+async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) {
+    let config = hub.config();
+    let args = pod.worker_args(&config.log);
+    let opened = tokio::select! {
+        opened = reach::open(&config.ssh, &config.own_worker, pod, &args) => opened,
+        () = hub.until_unneeded(index) => return,
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(why) => return hub.pod_lost(index, &format!("cannot connect: {why}")),
+    };
+    let end = session(hub, index, pod, opened.stream).await;
+    let lost = |why: &str| {
+        if !hub.is_stopping() && hub.is_wanted(index) {
+            hub.pod_lost(index, why);
+        }
+    };
+    // Its jobs move at once; why it went is known for sure only when its process has ended.
+    lost(&describe(&end, None));
+    if let Some(process) = opened.process
+        && let Some(said) = process.end().await
+    {
+        lost(&describe(&end, Some(said)));
     }
 }
 
@@ -91,7 +104,7 @@ async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream)
     let end = tokio::select! {
         end = speaking => end,
         sent = sending => sent.err().map_or(WireError::Closed, WireError::Io),
-        () = hub.stopped() => WireError::Closed,
+        () = hub.until_unneeded(index) => WireError::Closed,
         () = keep_alive(&outbox) => WireError::Closed,
     };
     outbox.close();

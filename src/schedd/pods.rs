@@ -25,7 +25,7 @@ impl Hub {
         Ok(())
     }
 
-    fn is_wanted(&self, index: u32) -> bool {
+    pub(super) fn is_wanted(&self, index: u32) -> bool {
         self.look(|state| state.pods[index as usize].wanted)
     }
 
@@ -44,8 +44,15 @@ impl Hub {
         false
     }
 
-    /// Waits until a pod shall not be used.
-    pub(super) async fn until_unwanted(&self, index: u32) {
+    /// Waits until a pod shall not be used, or the hub stops.
+    pub(super) async fn until_unneeded(&self, index: u32) {
+        tokio::select! {
+            () = self.until_unwanted(index) => {}
+            () = self.stopped() => {}
+        }
+    }
+
+    async fn until_unwanted(&self, index: u32) {
         loop {
             let changed = self.wanted.notified();
             if !self.is_wanted(index) {

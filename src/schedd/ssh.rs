@@ -148,7 +148,7 @@ pub(super) fn short_name(content: &[u8]) -> String {
 /// What a person should know of what ssh said; none if it said nothing.
 fn explain(said: &VecDeque<String>) -> Option<String> {
     let has = |text: &str| said.iter().any(|line| line.contains(text));
-    let last = said.iter().rev().find(|line| !line.is_empty())?;
+    let last = said.iter().rev().find(|line| is_complaint(line))?;
     Some(if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
         "its host key is not the one that is known, so the connection was refused; if that is \
          right, remove the old one with `ssh-keygen -R`"
@@ -160,6 +160,14 @@ fn explain(said: &VecDeque<String>) -> Option<String> {
     } else {
         last.clone()
     })
+}
+
+/// Not an empty line, nor one that a worker logs in the course of things.
+fn is_complaint(line: &str) -> bool {
+    let is_log = line.starts_with("20") && line.split(' ').next().is_some_and(|w| w.ends_with('Z'));
+    let level = line.split_whitespace().nth(1).unwrap_or_default();
+    let is_routine = is_log && ["INFO", "DEBUG", "TRACE"].contains(&level);
+    !line.is_empty() && !is_routine
 }
 
 #[cfg(test)]
@@ -174,6 +182,9 @@ mod tests {
     fn complaints_become_advice() {
         assert_eq!(told(&[]), None);
         assert_eq!(told(&["a", ""]).unwrap(), "a");
+        let log = "2026-11-22T16:11:11.250603Z  INFO ready view=Overlay";
+        assert_eq!(told(&[log]), None);
+        assert_eq!(told(&["a", log]).unwrap(), "a");
         let changed = [
             "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
             "Host key verification failed.",
