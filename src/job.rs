@@ -116,6 +116,9 @@ pub struct Need {
     pub needs: Vec<String>,
     /// Why the rewrite view would not give identical bytes; then only overlay pods are eligible.
     pub overlay_only: Option<String>,
+    /// Directories of the system's that the command line names to be searched: the same on a pod
+    /// only where the tool's identity covers them.
+    pub system_dirs: Vec<Bytes>,
 }
 
 /// The program to run.

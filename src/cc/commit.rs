@@ -57,10 +57,11 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CommitEr
 }
 
 impl Commit {
-    /// Begins an output. Directories are made at once, since files go into them.
+    /// Begins an output. Nothing is seen of it yet: what a file will hold goes into the nearest
+    /// directory that is there.
     ///
     /// # Errors
-    /// The directory cannot be made, or there is no room for a temporary in it.
+    /// There is no room for a temporary in that directory.
     pub fn begin(
         &mut self,
         index: u32,
@@ -70,11 +71,7 @@ impl Commit {
     ) -> Result<(), CommitError> {
         let content = match &what {
             Written::File { .. } => Some(Content::beside(&path)?),
-            Written::Directory { mode } => {
-                make_directory(&path, *mode).map_err(failed("make directory", &path))?;
-                None
-            }
-            Written::Symlink { .. } | Written::Removed => None,
+            Written::Directory { .. } | Written::Symlink { .. } | Written::Removed => None,
         };
         self.entries.push(Entry {
             index,
@@ -126,30 +123,51 @@ impl Commit {
             .collect()
     }
 
-    /// Checks every digest, then puts everything in place, primary outputs last.
+    /// Checks every digest, then puts everything in place, primary outputs last. `is_inside` is
+    /// asked of each path just before something is done there, since what was put in place before
+    /// it may have changed where it leads.
     ///
     /// # Errors
-    /// A digest that differs from what the pod said, before anything is put in place; or the
-    /// disk's.
-    pub fn finish(mut self, stamp: Stamp, digests: &[(u32, Digest)]) -> Result<(), CommitError> {
+    /// A digest that differs from what the pod said, before anything is put in place; a path that
+    /// leads outside; or the disk's.
+    pub fn finish(
+        mut self,
+        stamp: Stamp,
+        digests: &[(u32, Digest)],
+        is_inside: &dyn Fn(&Path) -> bool,
+    ) -> Result<(), CommitError> {
         for entry in &self.entries {
             entry.check(digests)?;
         }
         self.entries.sort_by_key(Entry::turn);
-        self.entries
-            .iter_mut()
-            .try_for_each(|entry| entry.put(stamp))
+        for entry in &mut self.entries {
+            if !is_inside(&entry.path) {
+                let why = io::Error::other("it leads outside the roots");
+                return Err(failed("commit", &entry.path)(why));
+            }
+            entry.put(stamp)?;
+        }
+        // Last, since a directory may be one that nothing can be put into afterwards.
+        for entry in &self.entries {
+            if let Written::Directory { mode } = entry.what {
+                rustix::fs::chmod(&entry.path, Mode::from_raw_mode(mode & 0o7777))
+                    .map_err(|error| failed("make directory", &entry.path)(error.into()))?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Entry {
-    /// What goes first: removals, then by role, the primary output last. Stable within a turn.
+    /// What goes first: removals, then directories, then by role, the primary output last. Stable
+    /// within a turn.
     fn turn(&self) -> u8 {
         match (&self.what, self.role) {
             (Written::Removed, _) => 0,
-            (_, Some(Role::Output)) => 3,
-            (_, Some(Role::Depfile)) => 2,
-            _ => 1,
+            (Written::Directory { .. }, _) => 1,
+            (_, Some(Role::Output)) => 4,
+            (_, Some(Role::Depfile)) => 3,
+            _ => 2,
         }
     }
 
@@ -176,18 +194,27 @@ impl Entry {
             (Written::Symlink { target }, _) => {
                 put_symlink(&self.path, target.as_path()).map_err(failed("make link", &self.path))
             }
-            (Written::Removed, _) => remove(&self.path).map_err(failed("remove", &self.path)),
-            (Written::File { .. } | Written::Directory { .. }, _) => Ok(()),
+            (Written::Removed, _) => {
+                remove_unless_newer(&self.path, stamp).map_err(failed("remove", &self.path))
+            }
+            (Written::Directory { .. }, _) => {
+                make_directory(&self.path).map_err(failed("make directory", &self.path))
+            }
+            (Written::File { .. }, _) => Ok(()),
         }
     }
 }
 
 impl Content {
     fn beside(path: &Path) -> Result<Self, CommitError> {
-        let dir = directory_of(path);
+        let dir = standing_directory(path);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let hasher = blake3::Hasher::new();
-        match rustix::fs::openat(CWD, dir, flags, Mode::from(0o600)) {
+        let mut opened = rustix::fs::openat(CWD, dir, flags, Mode::from(0o600));
+        if matches!(opened, Err(rustix::io::Errno::MFILE)) && super::local::allow_more_files() {
+            opened = rustix::fs::openat(CWD, dir, flags, Mode::from(0o600));
+        }
+        match opened {
             Ok(file) => {
                 return Ok(Self {
                     file: file.into(),
@@ -200,7 +227,7 @@ impl Content {
             ) => {}
             Err(error) => return Err(failed("write into", dir)(error.into())),
         }
-        let named = temporary_of(path);
+        let named = dir.join(temporary_of(path).file_name().unwrap_or_default());
         let flags =
             OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(CWD, &named, flags, Mode::from(0o600))
@@ -299,35 +326,51 @@ pub fn temporary_of(path: &Path) -> PathBuf {
     path.with_file_name(format!(".cpods-{}.tmp", &digest[..16]))
 }
 
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
+/// The nearest directory above that is there now.
+fn standing_directory(path: &Path) -> &Path {
+    let mut above = path.ancestors().skip(1);
+    above
+        .find(|dir| dir.is_dir())
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+fn make_directory(path: &Path) -> io::Result<()> {
     match std::fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
     }
-    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode & 0o7777))?)
 }
 
 fn put_symlink(path: &Path, target: &Path) -> io::Result<()> {
     let named = temporary_of(path);
-    remove(&named)?;
+    match std::fs::remove_file(&named) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     std::os::unix::fs::symlink(target, &named)?;
     std::fs::rename(&named, path)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
+/// Removes what the job removed, and only that: a file that came or changed after the job's state
+/// was fixed is somebody else's, and so is a directory that is not empty.
+fn remove_unless_newer(path: &Path, stamp: Stamp) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.is_dir() {
+        return match std::fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        };
     }
+    let changed = (found.ctime(), found.ctime_nsec());
+    if changed > (stamp.seconds, i64::from(stamp.nanoseconds)) {
+        return Ok(());
+    }
+    std::fs::remove_file(path)
 }
 
 #[cfg(test)]

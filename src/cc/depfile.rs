@@ -16,18 +16,31 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// The first file in a depfile that the job must not have read, or that is not there.
-    pub(super) fn first_unknown(&self, depfile: &[u8], roots: &Roots) -> Option<PathBuf> {
+    /// The first file in a depfile that the job must not have read, or that is not there. `covered`
+    /// is what the tool's identity covers; where that is nothing, the rule's system directories are
+    /// believed.
+    pub(super) fn first_unknown(
+        &self,
+        depfile: &[u8],
+        roots: &Roots,
+        covered: &[Bytes],
+    ) -> Option<PathBuf> {
         names(depfile).into_iter().find_map(|name| {
             let path = self.cwd.join(name.as_path());
-            let is_shared = roots.locate(self.cwd, &path).is_some() || self.is_system(&path);
+            let is_shared =
+                roots.locate(self.cwd, &path).is_some() || self.is_system(&path, covered);
             (!is_shared || std::fs::symlink_metadata(&path).is_err()).then_some(path)
         })
     }
 
-    fn is_system(&self, path: &Path) -> bool {
+    fn is_system(&self, path: &Path, covered: &[Bytes]) -> bool {
         let whole = normalise(path);
-        self.system.iter().any(|dir| whole.starts_with(&**dir))
+        if covered.is_empty() {
+            return self.system.iter().any(|dir| whole.starts_with(&**dir));
+        }
+        let is_below = |whole: &Path| covered.iter().any(|it| whole.starts_with(it.as_path()));
+        // The real name is asked for only where the written one does not tell.
+        is_below(&whole) || whole.canonicalize().is_ok_and(|real| is_below(&real))
     }
 }
 
@@ -126,7 +139,8 @@ mod tests {
             system: &["/usr".into()],
         };
         let first = |text: &str| {
-            let found = known.first_unknown(format!("a.o: {text}\n").as_bytes(), &roots);
+            let depfile = format!("a.o: {text}\n");
+            let found = known.first_unknown(depfile.as_bytes(), &roots, &[]);
             found.map(|path| path.strip_prefix(&root).unwrap_or(&path).to_owned())
         };
         assert_eq!(first("a.h /usr/include/stdio.h"), None);
@@ -135,5 +149,16 @@ mod tests {
         assert!(first("/etc/passwd").is_some());
         assert!(first("/usr/include/no/such.h").is_some());
         assert!(first("/usr/../etc/passwd").is_some());
+        let covered = ["/usr/include".into()];
+        let one = |name: &str| {
+            known
+                .first_unknown(name.as_bytes(), &roots, &covered)
+                .is_some()
+        };
+        assert!(!one("a.o: a.h /usr/include/stdio.h"));
+        assert!(
+            one("a.o: /usr/bin/env"),
+            "a system directory, but not covered"
+        );
     }
 }

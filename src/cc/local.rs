@@ -1,11 +1,13 @@
 //! Runs the command on this machine, by becoming it.
 
 use crate::slots::{self, Slots};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 
 /// Exit codes of a launcher that could not run its command, as env(1) and timeout(1) have them.
 pub const LAUNCHER_FAILED: u8 = 125;
@@ -38,6 +40,23 @@ pub(crate) fn run_in_slot(program: &Path, argv: &[OsString]) -> ExitCode {
     become_it(command, argv)
 }
 
+/// The limit as it was, for the tool that this wrapper may become.
+static FILES_BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Raises the number of files that this process may hold open, for a job that wrote many, as far
+/// as it may; false if that is no further.
+pub(crate) fn allow_more_files() -> bool {
+    let before = getrlimit(Resource::Nofile);
+    if before.current == before.maximum || FILES_BEFORE.set(before).is_err() {
+        return false;
+    }
+    let most = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    setrlimit(Resource::Nofile, most).is_ok()
+}
+
 /// Becomes what would have run without this wrapper, at once.
 pub(crate) fn run(argv: &[OsString]) -> ExitCode {
     match find_other(&argv[0]) {
@@ -67,6 +86,9 @@ fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
             "`{name}` leads back to this wrapper, {depth} times over"
         ));
         return ExitCode::from(LAUNCHER_FAILED);
+    }
+    if let Some(before) = FILES_BEFORE.get() {
+        let _ = setrlimit(Resource::Nofile, *before);
     }
     let error = command.env(DEPTH, (depth + 1).to_string()).exec();
     let code = if error.kind() == std::io::ErrorKind::NotFound {

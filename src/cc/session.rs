@@ -5,7 +5,7 @@ use super::depfile::Known;
 use super::hub::Hub;
 use super::output::Spool;
 use crate::job::{Ending, Role, Wrote};
-use crate::paths::{RootPath, Roots};
+use crate::paths::{Bytes, RootPath, Roots};
 use crate::wire::blocking::Frame;
 use crate::wire::frame::{OUTPUTS, STDERR};
 use crate::wire::messages::{Finished, FromClient, Stamp, Submit, ToClient};
@@ -60,6 +60,8 @@ struct Try {
     roots: Roots,
     commit: Commit,
     stamp: Option<Stamp>,
+    /// What of the system's own the tool may have read.
+    covered: Vec<Bytes>,
 }
 
 impl Session<'_> {
@@ -73,6 +75,7 @@ impl Session<'_> {
             roots: hub.roots.clone(),
             commit: Commit::default(),
             stamp: None,
+            covered: Vec::new(),
         };
         loop {
             let frame = match hub.connection().frame() {
@@ -104,7 +107,8 @@ impl Session<'_> {
         message: ToClient,
     ) -> Result<Option<End>, SessionError> {
         match message {
-            ToClient::Placed { stamp, .. } => {
+            ToClient::Placed { stamp, covered, .. } => {
+                this.covered = covered;
                 this.commit = Commit::default();
                 this.stamp = Some(stamp);
                 self.spool.restart();
@@ -144,11 +148,15 @@ impl Session<'_> {
             return Ok(End::Missing);
         }
         for depfile in this.commit.depfiles()? {
-            if let Some(path) = self.known.first_unknown(&depfile, &this.roots) {
+            if let Some(path) = self
+                .known
+                .first_unknown(&depfile, &this.roots, &this.covered)
+            {
                 return Ok(End::Foreign(path));
             }
         }
-        std::mem::take(&mut this.commit).finish(stamp, &finished.digests)?;
+        let is_inside = |path: &Path| is_inside(&this.roots, path);
+        std::mem::take(&mut this.commit).finish(stamp, &finished.digests, &is_inside)?;
         self.spool.show().map_err(SessionError::Output)?;
         Ok(End::Ran(finished.ending))
     }
@@ -159,20 +167,34 @@ impl Session<'_> {
 fn place(roots: &Roots, at: &RootPath) -> Result<PathBuf, SessionError> {
     let outside = || SessionError::Outside(at.below.display().into_owned());
     let below = at.below.as_path();
+    // Git runs what lies in its folder on the hub: no job has business there.
     let is_plain = below
         .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+        .all(|part| matches!(part, Component::Normal(name) if name != ".git"));
     let directory = roots.directory(at.root).ok_or_else(outside)?;
     if !is_plain || below.as_os_str().is_empty() {
         return Err(outside());
     }
     let path = directory.join(below);
-    let parent = path.parent().unwrap_or(directory);
-    if has_symlink(directory, parent) {
-        let real = parent.canonicalize().map_err(|_| outside())?;
-        roots.locate(Path::new("/"), &real).ok_or_else(outside)?;
+    if is_inside(roots, &path) {
+        Ok(path)
+    } else {
+        Err(outside())
     }
-    Ok(path)
+}
+
+/// Whether the directory of a path below a root is truly there, by way of whatever symlinks.
+fn is_inside(roots: &Roots, path: &Path) -> bool {
+    let parent = path.parent().unwrap_or(path);
+    let root = roots.locate(Path::new("/"), path);
+    let Some(directory) = root.and_then(|at| roots.directory(at.root)) else {
+        return false;
+    };
+    if !has_symlink(directory, parent) {
+        return true;
+    }
+    let real = parent.canonicalize();
+    real.is_ok_and(|real| roots.locate(Path::new("/"), &real).is_some())
 }
 
 /// Whether the way from `directory` down to `parent` passes a symlink. One call for the usual no.
@@ -221,7 +243,14 @@ mod tests {
         for good in ["a.o", "in/a.o", "alias/a.o", "out", "new/a.o"] {
             assert_eq!(place(&roots, &at(good)).unwrap(), root.join(good), "{good}");
         }
-        for bad in ["../a.o", "/etc/a.o", "out/a.o", "", "in/../../a"] {
+        for bad in [
+            "../a.o",
+            "/etc/a.o",
+            "out/a.o",
+            "",
+            "in/../../a",
+            ".git/hooks/x",
+        ] {
             assert!(place(&roots, &at(bad)).is_err(), "{bad}");
         }
         assert!(

@@ -56,8 +56,8 @@ pub(super) struct Run {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) jobs: Option<u32>,
 
-    /// Directory that pods may see; may be given several times [default: the top of the git
-    /// checkout, else the working directory]
+    /// Directory that pods may see; may be given several times [default: the configured roots if
+    /// the working directory lies in one, else the top of the git checkout, else that directory]
     #[arg(long = "root", value_name = "DIR")]
     pub(super) roots: Vec<PathBuf>,
 

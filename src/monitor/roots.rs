@@ -11,12 +11,22 @@ pub(super) fn default_root(cwd: &Path) -> PathBuf {
 }
 
 /// What was given, or the default.
+///
+/// # Errors
+/// The default would show the whole home, keys and all.
 pub(super) fn given_or_default(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    if given.is_empty() {
-        Ok(vec![default_root(&std::env::current_dir()?)])
-    } else {
-        Ok(given.to_vec())
+    if !given.is_empty() {
+        return Ok(given.to_vec());
     }
+    let root = default_root(&std::env::current_dir()?);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let home = home.and_then(|home| home.canonicalize().ok());
+    anyhow::ensure!(
+        !home.is_some_and(|home| home.starts_with(&root)),
+        "`{}` holds your whole home, which is not for pods to see; name a root with `--root`",
+        root.display()
+    );
+    Ok(vec![root])
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::cli::Run;
 use super::show;
 use crate::cc::{Hub, socket_path};
-use crate::schedd::{self, Config, PodConfig, Schedd};
+use crate::schedd::{self, Config, PodConfig, Schedd, View};
 use crate::slots;
 use crate::wire::messages::Status;
 use anyhow::{Context, bail};
@@ -70,12 +70,19 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let socket = dir.0.join("hub.sock");
     let listener = crate::wire::socket::listen(&socket)?;
     let file = schedd::load_own()?;
-    let roots = schedd::canonical_roots(&super::roots::given_or_default(&args.roots)?)?;
-    let pods = match (&args.pods[..], &file.pods[..]) {
-        ([], []) => vec![PodConfig::own(args.jobs, args.view)],
-        ([], configured) => configured.to_vec(),
-        (given, _) => given.iter().map(|pod| as_told(pod, args)).collect(),
+    let cwd = std::env::current_dir()?;
+    let roots = match file.roots_around(&cwd) {
+        Some(configured) if args.roots.is_empty() => configured.to_vec(),
+        _ => super::roots::given_or_default(&args.roots)?,
     };
+    let roots = schedd::canonical_roots(&roots)?;
+    let mut pods = file.pods(&args.pods);
+    if pods.is_empty() {
+        pods.push(PodConfig::own(args.jobs, args.view));
+    }
+    for pod in &mut pods {
+        as_told(pod, args);
+    }
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let config = Config::new(roots, pods, file, args.log.clone())?.with_own_worker(own);
     let schedd = Schedd::start(config, listener);
@@ -85,12 +92,13 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     end
 }
 
-/// A pod named on the command line, with what else stands there.
-fn as_told(pod: &PodConfig, args: &Run) -> PodConfig {
-    PodConfig {
-        slots: args.jobs.filter(|_| pod.is_own()).or(pod.slots),
-        view: args.view,
-        ..pod.clone()
+/// What else stands on the command line holds for its pods.
+fn as_told(pod: &mut PodConfig, args: &Run) {
+    if pod.is_own() {
+        pod.slots = args.jobs.or(pod.slots);
+    }
+    if args.view != View::Auto {
+        pod.view = args.view;
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Found {
     pub offered: OfferedTool,
     /// What it was told apart by, if that was asked for.
     pub parts: Vec<Part>,
+    /// Directories and files of the system's that its identity covers, by their real names.
+    pub covered: Vec<PathBuf>,
 }
 
 /// What each program in the evidence loads, where that counts.
@@ -61,7 +63,13 @@ pub(super) fn offer(
         identity,
         version: evidence.version.clone(),
     };
-    Ok(Found { offered, parts })
+    let named = evidence.searched.iter().chain(&evidence.files);
+    let covered = named.filter_map(|(_, path)| path.as_ref()?.canonicalize().ok());
+    Ok(Found {
+        offered,
+        parts,
+        covered: covered.collect(),
+    })
 }
 
 /// The tools' own programs and what they load.

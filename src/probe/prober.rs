@@ -77,7 +77,7 @@ type Stamps = Vec<(PathBuf, Option<Stamp>)>;
 /// A tool that was probed.
 #[derive(Clone, Debug)]
 struct Record {
-    offered: OfferedTool,
+    found: Found,
     /// What was asked, since rules can be loaded anew.
     probe: Probe,
     /// Where the program's path led.
@@ -162,16 +162,24 @@ impl Prober {
         program: &str,
         path: &Path,
     ) -> Result<OfferedTool, ProbeError> {
+        self.find(rule, program, path).map(|found| found.offered)
+    }
+
+    /// The same, with what its identity covers.
+    ///
+    /// # Errors
+    /// See [`ProbeError`].
+    pub fn find(&mut self, rule: &Rule, program: &str, path: &Path) -> Result<Found, ProbeError> {
         // Questions are asked from another directory.
         let path = std::path::absolute(path).unwrap_or_default();
         let key = (rule.tool.to_string(), path.clone());
         if let Some(record) = self.records.get(&key)
             && record.round == self.round
             && record.probe == rule.probe
-            && record.offered.program == program
+            && record.found.offered.program == program
             && record.is_true(&path)
         {
-            return Ok(record.offered.clone());
+            return Ok(record.found.clone());
         }
         let ask = Ask {
             rule,
@@ -180,7 +188,7 @@ impl Prober {
         };
         let mut results = self.probe_batch(&[ask], false);
         // One ask, one result.
-        results.remove(0).map(|found| found.offered)
+        results.remove(0)
     }
 
     /// All tools along `path` that a rule covers, the first such rule for each name. Tools that
@@ -276,7 +284,7 @@ impl Prober {
         for (ask, gathered) in asks.iter().zip(gathered) {
             let result = gathered.and_then(|(resolved, evidence)| {
                 let found = offer(ask, &evidence, &mut sources, in_parts)?;
-                records.push((ask, found.offered.clone(), resolved, evidence));
+                records.push((ask, found.clone(), resolved, evidence));
                 Ok(found)
             });
             results.push(result);
@@ -285,12 +293,12 @@ impl Prober {
         let files = forest.files().to_vec();
         self.watched.extend(walked);
         self.watch_around(files.iter().chain(asks.iter().map(|ask| &ask.path)));
-        for (ask, offered, resolved, evidence) in records {
+        for (ask, found, resolved, evidence) in records {
             let own = program_files(&[&evidence], &needs).into_iter();
             let stamps = own
                 .map(|file| (file.clone(), self.seen.note(file)))
                 .collect();
-            self.remember(ask, offered, resolved, stamps, looked);
+            self.remember(ask, found, resolved, stamps, looked);
         }
         self.save();
         results
@@ -306,7 +314,7 @@ impl Prober {
     fn remember(
         &mut self,
         ask: &Ask<'_>,
-        offered: OfferedTool,
+        found: Found,
         resolved: PathBuf,
         stamps: Stamps,
         looked: Seconds,
@@ -320,7 +328,7 @@ impl Prober {
             return;
         }
         let record = Record {
-            offered,
+            found,
             probe: ask.rule.probe.clone(),
             resolved,
             stamps,

@@ -26,6 +26,8 @@ struct Resolver<'a> {
     cwd: RootPath,
     inputs: Vec<RootPath>,
     outputs: Vec<Output>,
+    /// Searched, below no root.
+    system_dirs: Vec<Bytes>,
 }
 
 impl<'a> Resolver<'a> {
@@ -39,12 +41,13 @@ impl<'a> Resolver<'a> {
             cwd: cwd.ok_or_else(outside)?,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            system_dirs: Vec::new(),
         })
     }
 
     fn job(mut self) -> Result<Job, Reason> {
         let scan = &self.parsed.scan;
-        let (need, program) = self.program()?;
+        let (mut need, program) = self.program()?;
         let args = self.args()?;
         for (path, role) in &scan.unnamed {
             let at = self.locate(path).ok_or_else(|| outside(path))?;
@@ -55,6 +58,7 @@ impl<'a> Resolver<'a> {
             Some(_) => Vec::new(),
             None => self.rewrite_args(),
         };
+        need.system_dirs = self.system_dirs;
         Ok(Job {
             need,
             program,
@@ -89,6 +93,7 @@ impl<'a> Resolver<'a> {
             identity: None,
             needs: rule.needs.iter().map(|tool| tool.to_string()).collect(),
             overlay_only: self.parsed.scan.overlay_only.clone(),
+            system_dirs: Vec::new(),
         };
         let at = self
             .parsed
@@ -197,13 +202,25 @@ impl<'a> Resolver<'a> {
 
     /// A path below no root: every machine has the null device and directories of the system's for
     /// itself, but a file of the system's is the same only if the tool's identity covers it.
-    fn elsewhere(&self, whole: &Path, role: Role, text: &[u8]) -> Result<Option<Piece>, Reason> {
+    fn elsewhere(
+        &mut self,
+        whole: &Path,
+        role: Role,
+        text: &[u8],
+    ) -> Result<Option<Piece>, Reason> {
         let rule = self.parsed.scan.rule;
         if whole == Path::new("/dev/null") {
             return Ok(None);
         }
         match (is_system(rule, whole), role) {
-            (true, Role::SearchDir) => Ok(None),
+            (true, Role::SearchDir) => {
+                // Whether the identity covers it is for the hub to say, which knows the tool.
+                let dir = Bytes::from(whole);
+                if !self.system_dirs.contains(&dir) {
+                    self.system_dirs.push(dir);
+                }
+                Ok(None)
+            }
             (true, Role::Input) if is_covered(rule, whole) => Ok(None),
             (true, Role::Input) => Err(reason(SYSTEM_FILE, text)),
             _ => Err(outside(text)),

@@ -10,7 +10,7 @@ echo
 echo "cpods-pod $(uname -s) $(uname -m)"
 read -r name size || exit 1
 worker=$cache/bin/$name
-if [ -x "$worker" ]; then
+if [ -x "$worker" ] && [ "$(wc -c <"$worker")" -eq "$size" ]; then
   echo "cpods-have"
 else
   mkdir -p "$cache/bin" || fail "cannot make $cache/bin on this pod"

@@ -71,8 +71,9 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         !given.is_empty(),
         "no root: give `--root DIR`, or `roots` in the configuration file"
     );
+    let pods = file.pods(&args.pods);
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let config = Config::new(canonical_roots(given)?, args.pods, file, args.log)?
+    let config = Config::new(canonical_roots(given)?, pods, file, args.log)?
         .with_patience(args.patience)
         .with_own_worker(own.with_file_name("cpods-workd"));
     let runtime = tokio::runtime::Builder::new_current_thread()

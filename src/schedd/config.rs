@@ -39,7 +39,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// From what was given and what stands in the user's file, which holds where nothing was given.
+    /// With these roots and pods; the rest as the user's file says.
     ///
     /// # Errors
     /// The user's rules cannot be loaded, or `CPODS_SSH` is no command line.
@@ -53,7 +53,7 @@ impl Config {
         Ok(Self {
             roots,
             left_out: file.left_out,
-            pods: if pods.is_empty() { file.pods } else { pods },
+            pods,
             rules: Arc::new(crate::rulefiles::load_own()?),
             patience: file.patience.map_or(DEFAULT_PATIENCE, Duration::from_secs),
             relaxed: file.relaxed,

@@ -29,6 +29,31 @@ pub struct HubFile {
     pub approximate: BTreeSet<String>,
 }
 
+impl HubFile {
+    /// Pods as a command line names them: a mere name is that of a pod in this file, if there is
+    /// one. All of the file's if none is named.
+    pub fn pods(&self, named: &[PodConfig]) -> Vec<PodConfig> {
+        if named.is_empty() {
+            return self.pods.clone();
+        }
+        let known = |pod: &PodConfig| {
+            let is_mere = matches!(&pod.address, Address::Ssh(host) if *host == pod.name);
+            let mut known = self.pods.iter().filter(|_| is_mere || pod.is_own());
+            known.find(|known| known.name == pod.name).cloned()
+        };
+        let pods = named
+            .iter()
+            .map(|pod| known(pod).unwrap_or_else(|| pod.clone()));
+        pods.collect()
+    }
+
+    /// The configured roots, if one of them holds this directory.
+    pub fn roots_around(&self, dir: &Path) -> Option<&[PathBuf]> {
+        let holds = |root: &PathBuf| root.canonicalize().is_ok_and(|root| dir.starts_with(root));
+        self.roots.iter().any(holds).then_some(&self.roots)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {

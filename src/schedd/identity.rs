@@ -4,11 +4,13 @@
 //! that is not yet known wait for it.
 
 use crate::job::Digest;
+use crate::paths::Bytes;
 use crate::probe::{Prober, Watch, default_cache};
 use crate::rules::RuleSet;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,9 +19,30 @@ const FRESH: Duration = Duration::from_secs(2);
 
 type Key = (String, String, PathBuf);
 
+/// When it was asked, and what was found.
+type Answer = (Instant, Option<Rc<Own>>);
+
 /// The identity of a tool whose matching was relaxed to its version.
 pub(super) fn by_version(version: &str) -> Digest {
     Digest::of(version.as_bytes())
+}
+
+/// The hub's own tool.
+#[derive(Debug)]
+pub(super) struct Own {
+    /// What a pod's must equal.
+    pub(super) identity: Digest,
+    /// Directories and files of the system's that the identity covers; none where the tool's rule
+    /// names none to be searched.
+    pub(super) covered: Vec<Bytes>,
+}
+
+impl Own {
+    /// Whether a directory of the system's is the same wherever the identity is.
+    pub(super) fn covers(&self, dir: &Bytes) -> bool {
+        let real = dir.as_path().canonicalize();
+        real.is_ok_and(|real| self.covered.iter().any(|it| real.starts_with(it.as_path())))
+    }
 }
 
 /// Answers, and the means to find new ones.
@@ -29,7 +52,7 @@ pub(super) struct Identities {
     rules: Arc<RuleSet>,
     /// Rules whose tools are told apart by their version alone.
     relaxed: BTreeSet<String>,
-    known: RefCell<BTreeMap<Key, (Instant, Option<Digest>)>>,
+    known: RefCell<BTreeMap<Key, Answer>>,
     /// All directories ever looked at: what one tool's probe drops, another's would add again.
     looked_at: RefCell<BTreeSet<PathBuf>>,
     /// On these; none where the kernel gives none, then [`FRESH`] alone decides.
@@ -53,7 +76,7 @@ impl Identities {
     }
 
     /// The identity of `program` at `path` under the rule `tool`; none if it cannot be probed.
-    pub(super) async fn of(&self, tool: &str, program: &str, path: PathBuf) -> Option<Digest> {
+    pub(super) async fn of(&self, tool: &str, program: &str, path: PathBuf) -> Option<Rc<Own>> {
         let key = (tool.to_owned(), program.to_owned(), path);
         if let Some(known) = self.fresh(&key) {
             return known;
@@ -64,8 +87,9 @@ impl Identities {
         }
         loop {
             let asked = Instant::now();
-            let found = self.probe(key.clone()).await;
-            self.known.borrow_mut().insert(key.clone(), (asked, found));
+            let found = self.probe(key.clone()).await.map(Rc::new);
+            let known = (asked, found.clone());
+            self.known.borrow_mut().insert(key.clone(), known);
             // What was looked at before it was watched may have changed in between.
             if !self.follow() {
                 return found;
@@ -104,7 +128,7 @@ impl Identities {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn fresh(&self, key: &Key) -> Option<Option<Digest>> {
+    fn fresh(&self, key: &Key) -> Option<Option<Rc<Own>>> {
         let changed = self
             .watch
             .borrow_mut()
@@ -115,10 +139,10 @@ impl Identities {
         }
         let known = self.known.borrow();
         let (asked, found) = known.get(key)?;
-        (asked.elapsed() < FRESH).then_some(*found)
+        (asked.elapsed() < FRESH).then(|| found.clone())
     }
 
-    async fn probe(&self, (tool, program, path): Key) -> Option<Digest> {
+    async fn probe(&self, (tool, program, path): Key) -> Option<Own> {
         let (prober, rules) = (Arc::clone(&self.prober), Arc::clone(&self.rules));
         let relaxed = self.relaxed.contains(&tool);
         let probing = tokio::task::spawn_blocking(move || {
@@ -126,9 +150,14 @@ impl Identities {
             let mut prober = prober
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            match prober.probe(rule, &program, &path) {
-                Ok(found) if relaxed => Some(by_version(&found.version)),
-                Ok(found) => Some(found.identity),
+            match prober.find(rule, &program, &path) {
+                Ok(found) => Some(Own {
+                    identity: match relaxed {
+                        true => by_version(&found.offered.version),
+                        false => found.offered.identity,
+                    },
+                    covered: found.covered.iter().map(|it| it.as_path().into()).collect(),
+                }),
                 Err(error) => {
                     tracing::warn!("cannot probe `{}`: {error}", path.display());
                     None

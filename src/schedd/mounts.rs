@@ -39,7 +39,7 @@ impl Mount {
             };
             tracing::debug!("mount `{}` ended: {why}", at.display());
             // A pod that is gone needs no answer.
-            let _ = outbox.message(&ToPod::NotMounted { why });
+            let _ = outbox.message(&ToPod::NotMounted { at, why });
         });
         if let Some(before) = self.serving.replace(Some(task.abort_handle())) {
             before.abort();
@@ -71,7 +71,10 @@ async fn serve(
         Ok((end.try_clone()?, end))
     };
     let (stdin, stdout) = both(ours)?;
-    let jailed = jail::command(&config.roots, &config.left_out)?;
+    let (roots, left_out) = (config.roots.clone(), config.left_out.clone());
+    // A walk over the roots, where something is left out of them.
+    let jailed = tokio::task::spawn_blocking(move || jail::command(&roots, &left_out));
+    let jailed = jailed.await??;
     let mut server = Process::start(jailed, "sftp-server", stdin, stdout)
         .context("cannot run `bwrap`; is bubblewrap installed on this machine?")?;
     let (stdin, stdout) = both(theirs)?;

@@ -1,10 +1,10 @@
 //! What pods say, turned into events for the core and messages for wrappers.
 
 use super::config::{Config, PodConfig};
-use super::identity::by_version;
+use super::identity::{Own, by_version};
 use super::outbox::Outbox;
 use super::state::Hub;
-use crate::job::Ending;
+use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
 use crate::wire::messages::{FromPod, JobNumber, Offer, ToClient, ViewKind};
@@ -23,6 +23,15 @@ impl Hub {
         pod.wanted = wanted;
         self.wanted.notify_waiters();
         Ok(())
+    }
+
+    /// Why a job cannot leave this machine: it searches directories of the system's that the tool's
+    /// identity does not cover. (This machine's own pod has the same, of course.)
+    pub(super) fn why_not_elsewhere(&self, need: &Need, own: Option<&Own>) -> Option<String> {
+        let own = own.filter(|_| self.config().pods.iter().any(|pod| !pod.is_own()))?;
+        let dir = need.system_dirs.iter().find(|dir| !own.covers(dir))?;
+        let dir = dir.display();
+        Some(format!("searches `{dir}`, which pods may have otherwise"))
     }
 
     pub(super) fn is_wanted(&self, index: u32) -> bool {

@@ -3,7 +3,7 @@
 //! Translates between wire messages and core events; decides nothing itself.
 
 use super::config::{Config, PodConfig};
-use super::identity::Identities;
+use super::identity::{Identities, Own};
 use super::outbox::Outbox;
 use crate::job::Need;
 use crate::paths::{Bytes, Roots};
@@ -55,6 +55,8 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) outbox: Rc<Outbox>,
+    /// The hub's own tool for it, if it has one.
+    own: Option<Rc<Own>>,
     task: Vec<u8>,
     run: Option<RunId>,
 }
@@ -176,7 +178,7 @@ impl Hub {
         let need = submit.need;
         let own = own_path(&need, submit.program_path.as_ref());
         let hub_has_tool = own.is_some();
-        let identity = match own {
+        let own = match own {
             None => None,
             Some(path) => {
                 let found = self.identities.of(&need.tool, &need.program, path).await;
@@ -189,6 +191,11 @@ impl Hub {
                 found
             }
         };
+        if let Some(why) = self.why_not_elsewhere(&need, own.as_deref()) {
+            self.ran_locally(&why);
+            let _ = outbox.message(&ToClient::RunLocally { why });
+            return;
+        }
         let overlay_only =
             need.overlay_only.is_some() && !self.config.approximate.contains(&need.tool);
         let mut state = self.state.borrow_mut();
@@ -197,7 +204,7 @@ impl Hub {
             weight: 1,
             tool: need.tool,
             program: need.program,
-            identity,
+            identity: own.as_ref().map(|own| own.identity),
             needs: need.needs,
             overlay_only,
             hub_has_tool,
@@ -207,6 +214,7 @@ impl Hub {
             job,
             Waiting {
                 outbox: Rc::clone(outbox),
+                own,
                 task: submit.task,
                 run: None,
             },
@@ -309,6 +317,11 @@ impl State {
         let placed = ToClient::Placed {
             pod: there.config.name.clone(),
             stamp: now_stamp(),
+            covered: waiting
+                .own
+                .as_ref()
+                .map(|own| own.covered.clone())
+                .unwrap_or_default(),
         };
         let _ = waiting.outbox.message(&placed);
         let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);

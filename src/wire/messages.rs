@@ -90,6 +90,9 @@ pub enum ToClient {
         pod: String,
         /// When the job's state of the files was fixed; its outputs carry this time.
         stamp: Stamp,
+        /// What of the system's own the tool may have read: directories and files that its identity
+        /// covers. Empty where the rule names none.
+        covered: Vec<Bytes>,
     },
     /// Content of this output follows in data frames, on channel `OUTPUTS + index`.
     Output {
@@ -144,6 +147,8 @@ pub enum ToPod {
     },
     /// The answer to a [`FromPod::Mount`] that cannot be served.
     NotMounted {
+        /// Which.
+        at: Bytes,
         /// Why.
         why: String,
     },

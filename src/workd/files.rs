@@ -180,6 +180,15 @@ async fn mount(session: &Rc<Session>) -> Result<Mountpoint, String> {
             Ok(()) => Ok(mountpoint),
             Err(_) => Err(format!("the hub mounted nothing within {MOUNTED_WITHIN:?}")),
         },
-        Ok(_) = refused.changed() => Err(refused.borrow_and_update().clone()),
+        why = async {
+            loop {
+                // The last word on another mount may come late.
+                let refused = refused.wait_for(|(at, _)| at.as_path() == mountpoint.at).await;
+                match refused {
+                    Ok(refused) => return refused.1.clone(),
+                    Err(_) => std::future::pending().await,
+                }
+            }
+        } => Err(why),
     }
 }

@@ -128,26 +128,32 @@ impl Runner<'_> {
         let watched = self.watch(&view, init, &run, &map_back).await;
         drop(slot);
         let watched = watched.inspect_err(|_| self.clean(&view, number))?;
-        self.clean_later(&view, number, watched.gone);
-        let (ending, usage, scratch) =
-            self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
-        // A tool takes a file that is out of reach for one that is not there.
-        view.place.check().await.map_err(Stop::Fault)?;
-        let outputs = Outputs {
-            runner: self,
-            job: &task.job,
-            view: &view,
-            run: &run,
-            scratch: &scratch,
-            map_back: &map_back,
+        let gone = watched.gone;
+        let ended = async {
+            let (ending, usage, scratch) =
+                self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
+            // A tool takes a file that is out of reach for one that is not there.
+            view.place.check().await.map_err(Stop::Fault)?;
+            let outputs = Outputs {
+                runner: self,
+                job: &task.job,
+                view: &view,
+                run: &run,
+                scratch: &scratch,
+                map_back: &map_back,
+            };
+            let digests: Vec<(u32, Digest)> = outputs.send().await?;
+            let finished = Finished {
+                ending,
+                digests,
+                usage,
+            };
+            Ok((finished, scratch))
         };
-        let digests: Vec<(u32, Digest)> = outputs.send().await?;
-        let finished = Finished {
-            ending,
-            digests,
-            usage,
-        };
-        Ok((finished, scratch))
+        let ended = ended.await;
+        // Not before: what lies on disk is what was just read.
+        self.clean_later(&view, number, gone);
+        ended
     }
 
     /// The executable, if it is one of the offer's tools.

@@ -34,7 +34,7 @@ impl SessionDir {
         let parent = cache.join("work");
         let mut private = fs::DirBuilder::new();
         private.mode(0o700).recursive(true).create(&parent)?;
-        let path = parent.join(format!("{}-{count}", std::process::id()));
+        let path = parent.join(format!("{}-{}-{count}", host(), std::process::id()));
         private.recursive(false).create(&path)?;
         let lock = lock(&path)?
             .ok_or_else(|| io::Error::other(format!("`{}` is in use", path.display())))?;
@@ -66,6 +66,12 @@ impl SessionDir {
     }
 }
 
+/// This machine's name: a home may be shared by several, and locks need not be.
+fn host() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().replace('/', "_")
+}
+
 /// Locks a directory; none if another process holds it.
 fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -82,7 +88,12 @@ pub(crate) fn sweep(cache: &Path) {
     let Ok(entries) = fs::read_dir(cache.join("work")) else {
         return;
     };
-    for path in entries.flatten().map(|entry| entry.path()) {
+    let own = format!("{}-", host());
+    let own = entries.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with(&own)
+    });
+    for path in own.map(|entry| entry.path()) {
         // Looks at the directory itself, never into a mount that may be dead.
         if let Ok(Some(_lock)) = lock(&path) {
             tracing::debug!(path = %path.display(), "removing what an earlier worker left");
@@ -206,13 +217,16 @@ mod tests {
     fn sweeps_what_nobody_holds() {
         let cache = tempfile::tempdir().unwrap();
         let held = SessionDir::new(cache.path()).unwrap();
-        let dead = cache.path().join("work/1-1");
+        let dead = cache.path().join(format!("work/{}-1-1", host()));
+        let elsewhere = cache.path().join("work/another-machine-1-1");
+        fs::create_dir(&elsewhere).unwrap();
         let inner = dead.join("work");
         fs::create_dir_all(&inner).unwrap();
         fs::write(inner.join("file"), "x").unwrap();
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o0)).unwrap();
         sweep(cache.path());
         assert!(!dead.exists());
+        assert!(elsewhere.exists(), "not ours to judge");
         assert!(held.stage().is_dir());
     }
 }

@@ -4,7 +4,7 @@ use super::files::{self, Place};
 use super::run;
 use super::view::{self, View};
 use super::worker::Worker;
-use crate::paths::Roots;
+use crate::paths::{Bytes, Roots};
 use crate::wire::codec;
 use crate::wire::frame::Peer;
 use crate::wire::messages::{Files, FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
@@ -44,8 +44,8 @@ pub(crate) struct Session {
     configured: watch::Sender<Option<(Roots, Files)>>,
     /// Where the roots' files are, once they are in reach, or why they are not.
     place: RefCell<Option<Result<Rc<Place>, String>>>,
-    /// Why the hub could not mount; told each time.
-    refused: watch::Sender<String>,
+    /// Where the hub could not mount, and why; told each time.
+    refused: watch::Sender<(Bytes, String)>,
     view: watch::Sender<Built>,
     /// What the session's view is, if it differs from what the worker proved at its start.
     view_kind: RefCell<Option<(ViewKind, String)>>,
@@ -119,7 +119,7 @@ async fn hear<R: AsyncRead + Unpin>(
                     return Err(broken("a second configuration"));
                 }
             }
-            ToPod::NotMounted { why } => drop(session.refused.send_replace(why)),
+            ToPod::NotMounted { at, why } => drop(session.refused.send_replace((at, why))),
             ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
@@ -218,7 +218,7 @@ impl Session {
     }
 
     /// To hear of mounts that the hub refuses from now on.
-    pub(crate) fn refused_mounts(&self) -> watch::Receiver<String> {
+    pub(crate) fn refused_mounts(&self) -> watch::Receiver<(Bytes, String)> {
         self.refused.subscribe()
     }
 
@@ -293,7 +293,8 @@ impl Session {
         }
         let differs = (kind != proven).then_some((kind, why));
         let is_new = self.view_kind.replace(differs.clone()) != differs;
-        self.offer_again.set(is_new);
+        // Two changes before the offer is sent are one.
+        self.offer_again.set(self.offer_again.get() || is_new);
         self.view.send_replace(Some(built.map(|(view, _)| view)));
     }
 

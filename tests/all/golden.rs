@@ -60,6 +60,7 @@ fn need() -> Need {
         identity: Some(Digest([7; 32])),
         needs: vec!["z3".into()],
         overlay_only: Some("why".into()),
+        system_dirs: vec!["/usr/include/x".into()],
     }
 }
 
@@ -205,6 +206,7 @@ fn to_client(golden: &mut Golden) {
                 seconds: 1_700_000_000,
                 nanoseconds: 5,
             },
+            covered: vec!["/usr/include".into()],
         },
         ToClient::Output {
             index: 2,
@@ -247,6 +249,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             files: Files::Sshfs,
         },
         ToPod::NotMounted {
+            at: "/c/files".into(),
             why: "no sshfs".into(),
         },
         ToPod::Start {

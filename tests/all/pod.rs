@@ -216,6 +216,7 @@ impl Hub {
                 identity: None,
                 needs: vec![],
                 overlay_only: None,
+                system_dirs: Vec::new(),
             },
             program: Program::Tool,
             argv0: name.into(),

@@ -19,7 +19,7 @@ fn commit_one(path: &Path, content: &[u8], digest: Digest) -> Result<(), CommitE
     let mut commit = Commit::default();
     commit.begin(0, path.into(), Some(Role::Output), file(0o640))?;
     commit.write(0, content)?;
-    commit.finish(STAMP, &[(0, digest)])
+    commit.finish(STAMP, &[(0, digest)], &|_| true)
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn links_directories_and_removals() {
     commit.begin(3, at("gone"), None, Written::Removed).unwrap();
     commit.write(1, b"content").unwrap();
     commit
-        .finish(STAMP, &[(1, Digest::of(b"content"))])
+        .finish(LATER, &[(1, Digest::of(b"content"))], &|_| true)
         .unwrap();
     assert_eq!(std::fs::read(at("link")).unwrap(), b"content");
     assert_eq!(std::fs::metadata(at("new")).unwrap().mode() & 0o777, 0o750);
@@ -133,4 +133,112 @@ fn links_directories_and_removals() {
 fn an_unwritable_place_is_named() {
     let error = commit_one(Path::new("/proc/self/x.o"), b"", Digest::of(b"")).unwrap_err();
     assert!(error.to_string().contains("/proc/self"), "{error}");
+}
+
+/// Later than any file of these tests.
+const LATER: Stamp = Stamp {
+    seconds: 40_000_000_000,
+    nanoseconds: 0,
+};
+
+/// What one job changed, in the order in which a pod tells it; of files, the content is the name.
+fn commit_all(dir: &Path, stamp: Stamp, changes: &[(&str, Written)]) -> Result<(), CommitError> {
+    let mut commit = Commit::default();
+    let mut digests = Vec::new();
+    for (index, (name, what)) in (0..).zip(changes) {
+        commit.begin(index, dir.join(name), None, what.clone())?;
+        if matches!(what, Written::File { .. }) {
+            commit.write(index, name.as_bytes())?;
+            digests.push((index, Digest::of(name.as_bytes())));
+        }
+    }
+    commit.finish(stamp, &digests, &|path: &Path| {
+        let parent = path.parent().unwrap().canonicalize();
+        parent.is_ok_and(|real| real.starts_with(dir))
+    })
+}
+
+const DIRECTORY: Written = Written::Directory { mode: 0o550 };
+
+#[test]
+fn a_file_becomes_a_directory_and_the_other_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    std::fs::write(dir.join("one"), "old").unwrap();
+    std::fs::create_dir(dir.join("two")).unwrap();
+    let changes = [
+        ("one", Written::Removed),
+        ("one", DIRECTORY),
+        ("one/in", file(0o644)),
+        ("one/deep", DIRECTORY),
+        ("one/deep/er", file(0o644)),
+        ("two", Written::Removed),
+        ("two", file(0o644)),
+    ];
+    commit_all(&dir, LATER, &changes).unwrap();
+    assert_eq!(
+        std::fs::read(dir.join("one/deep/er")).unwrap(),
+        b"one/deep/er"
+    );
+    assert_eq!(std::fs::read(dir.join("two")).unwrap(), b"two");
+    let mode = std::fs::metadata(dir.join("one")).unwrap().mode() & 0o7777;
+    assert_eq!(mode, 0o550, "given last, or nothing could be put into it");
+}
+
+#[test]
+fn what_came_while_the_job_ran_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    std::fs::create_dir(dir.join("d")).unwrap();
+    std::fs::write(dir.join("d/mine"), "newer than the stamp").unwrap();
+    let changes = [("d/mine", Written::Removed), ("d", Written::Removed)];
+    commit_all(&dir, STAMP, &changes).unwrap();
+    assert!(dir.join("d/mine").exists());
+    commit_all(&dir, LATER, &changes).unwrap();
+    assert!(!dir.join("d").exists());
+}
+
+#[test]
+fn a_link_of_the_same_job_leads_nothing_outside() {
+    let outside = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    std::fs::create_dir(dir.join("d")).unwrap();
+    std::os::unix::fs::symlink("d", dir.join("by")).unwrap();
+    let target = outside.path().into();
+    let link = Written::Symlink { target };
+    for changes in [
+        [
+            ("d", Written::Removed),
+            ("d", link.clone()),
+            ("d/key", file(0o644)),
+        ],
+        [
+            ("d", Written::Removed),
+            ("d", link.clone()),
+            ("by/key", file(0o644)),
+        ],
+        [
+            ("d", Written::Removed),
+            ("d", link.clone()),
+            ("by/key", link),
+        ],
+    ] {
+        commit_all(&dir, LATER, &changes).unwrap_err();
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        let _ = std::fs::remove_file(dir.join("d"));
+        std::fs::create_dir_all(dir.join("d")).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_seen_of_a_job_that_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut commit = Commit::default();
+    let new = dir.path().join("new");
+    commit.begin(0, new.clone(), None, DIRECTORY).unwrap();
+    commit.begin(1, new.join("x"), None, file(0o644)).unwrap();
+    commit.write(1, b"x").unwrap();
+    drop(commit);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -32,6 +32,7 @@ fn job(args: Vec<Arg>) -> Job {
             identity: None,
             needs: vec![],
             overlay_only: None,
+            system_dirs: Vec::new(),
         },
         program: Program::Tool,
         argv0: "gcc".into(),

@@ -406,3 +406,35 @@ fn a_worker_of_the_pods_own_is_bridged_to() {
     assert_eq!(farm.status().unwrap()["pods"][0]["slots"], 7);
     farm.cc_remote(&["gcc", "-c", "a.c"]);
 }
+
+#[test]
+fn jobs_without_namespaces_work_over_a_mount() {
+    let (farm, sshd) = far();
+    farm.write("inc/a.h", "#define A 3\n");
+    farm.write("a.c", "#include \"a.h\"\nint f(void) { return A; }\n");
+    let compile = ["gcc", "-O2", "-Iinc", "-c", "a.c", "-o", "a.o"];
+    assert!(farm.bare(&compile).status.success());
+    let object = farm.read("a.o");
+    let config = farm.dir.path().join("hub.toml");
+    fs::write(&config, "[[pods]]\nname = \"far\"\nunsandboxed = true\n").unwrap();
+    let _hub = hub_of(&farm, &sshd, &config);
+    assert_eq!(farm.status().unwrap()["pods"][0]["view"], "rewrite");
+    for _ in 0..5 {
+        fs::remove_file(farm.root.join("a.o")).unwrap();
+        farm.cc_remote(&compile);
+        assert!(farm.read("a.o") == object);
+    }
+}
+
+#[test]
+fn a_directory_of_the_systems_that_nobody_compared_stays_here() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "#include <stdio.h>\nint a;\n");
+    let _hub = hub(&farm, &sshd);
+    // Below what the compiler searches anyway, which its identity covers.
+    farm.cc_remote(&["gcc", "-I/usr/include/linux", "-c", "a.c"]);
+    let output = farm.cc(&["gcc", "-I/usr/share", "-c", "a.c"]);
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output));
+    let said = text(&output);
+    assert!(said.contains("searches `/usr/share`"), "{said}");
+}
