@@ -1,6 +1,7 @@
 //! The command line of `cpods-gen`.
 
 use super::rules::{Options, snippet};
+use super::wrap_cli::{self, WrapArgs};
 use crate::rulefiles;
 use crate::rules::{Rule, RuleSet};
 use anyhow::{Context, bail};
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum What {
     Rules(RulesArgs),
+    Wrap(WrapArgs),
 }
 
 /// Write the Ninja rules of tools.
@@ -62,9 +64,12 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let What::Rules(args) = cli.what;
-    match write_rules(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match cli.what {
+        What::Rules(args) => write_rules(&args).map(|()| ExitCode::SUCCESS),
+        What::Wrap(args) => wrap_cli::run(&args),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("cpods-gen: error: {error:#}");
             FAULT.into()
