@@ -1,5 +1,6 @@
 //! The command line of `cpods-gen`.
 
+use super::compdb_cli::{self, CompdbArgs};
 use super::rules::{Options, snippet};
 use super::wrap_cli::{self, WrapArgs};
 use crate::rulefiles;
@@ -26,6 +27,7 @@ struct Cli {
 enum What {
     Rules(RulesArgs),
     Wrap(WrapArgs),
+    Compdb(CompdbArgs),
 }
 
 /// Write the Ninja rules of tools.
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
     let done = match cli.what {
         What::Rules(args) => write_rules(&args).map(|()| ExitCode::SUCCESS),
         What::Wrap(args) => wrap_cli::run(&args),
+        What::Compdb(args) => compdb_cli::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -7,9 +7,13 @@
 //! | [`rules`] | the snippet of a tool, from its rule |
 //! | [`shell`], `judge`, [`wrap`] | where in existing Ninja files the wrapper is put in |
 //! | [`patch`], [`put`] | changes that can be taken back; files written whole and only if they change |
-//! | `cli`, `wrap_cli` | the command line of `cpods-gen` |
+//! | [`compdb`], [`compdb_tools`] | other tools over the sources of a compilation database |
+//! | `cli`, `wrap_cli`, `compdb_cli` | the command line of `cpods-gen` |
 
 mod cli;
+pub mod compdb;
+mod compdb_cli;
+pub mod compdb_tools;
 mod judge;
 pub mod ninja_eval;
 pub mod ninja_reader;
