@@ -25,9 +25,10 @@ pub struct Simple {
     pub has_input: bool,
 }
 
-/// Words before which a command begins anew.
-const BEFORE: [&[u8]; 10] = [
-    b"!", b"{", b"if", b"then", b"else", b"elif", b"do", b"while", b"until", b"exec",
+/// Words that are no command, or behind which one begins.
+const BEFORE: [&[u8]; 13] = [
+    b"!", b"{", b"}", b"if", b"then", b"else", b"elif", b"fi", b"do", b"done", b"while", b"until",
+    b"exec",
 ];
 
 /// Words that begin what is not read here.
@@ -300,7 +301,7 @@ mod tests {
             ("gcc < a > b", "gcc<@0:1"),
             ("z3 a >b.tmp&&mv b.tmp b", "z3@0:2 mv@13:3"),
             ("! gcc a || { z3 b; }", "gcc@2:2 z3@13:2"),
-            ("if gcc a; then b; fi", "gcc@3:2 b@15:1 fi@18:1"),
+            ("if gcc a; then b; fi", "gcc@3:2 b@15:1"),
             ("'gcc' \"-DX=\\\"a\\\"\"", "gcc@0:2"),
             ("a # gcc", "a@0:1"),
             ("for x in a; do gcc $x; done", "-"),

@@ -3,7 +3,7 @@
 //! Reads and writes no files. A place is changed only if at each use of it the wrapper would stand
 //! before a tool's program: a variable that also goes elsewhere is left alone.
 
-use super::judge::{Start, Verdict, judge};
+use super::judge::{Candidate, Start, Verdict, judge};
 use super::ninja_eval::{Edge, EvalError, Manifest};
 use super::ninja_value::{Place, flat};
 use super::ninja_writer::Escaped;
@@ -49,7 +49,8 @@ pub fn wrap(
     may_change: &dyn Fn(usize) -> bool,
 ) -> Result<Wrapping, EvalError> {
     let mut uses = manifest.in_paths.clone();
-    let mut starting: BTreeMap<Place, u32> = BTreeMap::new();
+    // How often a pod's program, and any tool's, begins at a place.
+    let mut starting: BTreeMap<Place, (u32, u32)> = BTreeMap::new();
     let mut judged = Vec::with_capacity(manifest.edges.len());
     for edge in &manifest.edges {
         let command = manifest.of_edge(edge, "command")?;
@@ -61,17 +62,28 @@ pub fn wrap(
             *uses.entry(*place).or_default() += 1;
         }
         let starts = judge(manifest, edge, &command, set, dir)?;
-        let fit = |start: &&Start| !matches!(start.verdict, Verdict::Not(_));
-        for candidate in starts.iter().filter(fit).flat_map(|it| &it.candidates) {
-            *starting.entry(candidate.place).or_default() += 1;
+        for start in &starts {
+            for candidate in &start.candidates {
+                let (pods, tools) = starting.entry(candidate.place).or_default();
+                *pods += u32::from(start.verdict == Verdict::Pod);
+                *tools += u32::from(!matches!(start.verdict, Verdict::Not(_)));
+            }
         }
         judged.push(starts);
     }
     let chosen = |start: &Start| {
-        let mut fit = start.candidates.iter().filter(|it| {
-            may_change(it.place.file) && starting.get(&it.place) == uses.get(&it.piece)
-        });
-        fit.next().map(|it| it.place)
+        let free = start.candidates.iter();
+        let free = free.filter(|it| may_change(it.place.file));
+        let all = |it: &&Candidate| (starting[&it.place], uses[&it.piece]);
+        // Where nothing that stays would be changed too, if there is such a place.
+        let best = free
+            .clone()
+            .find(|it| matches!(all(it), ((pods, _), n) if pods == n));
+        let any = || {
+            free.clone()
+                .find(|it| matches!(all(it), ((_, tools), n) if tools == n))
+        };
+        best.or_else(any).map(|it| it.place)
     };
     let mut work = Work {
         manifest,
