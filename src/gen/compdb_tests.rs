@@ -4,6 +4,8 @@
 
 use super::*;
 use crate::r#gen::compdb_tools::TOOLS;
+use crate::r#gen::ninja_eval::load;
+use crate::r#gen::ninja_value::flat;
 use std::fs;
 
 fn folder() -> PathBuf {
@@ -37,6 +39,27 @@ fn golden_files() {
         let shown = golden.display();
         assert!(same, "`{shown}` is old; run `CPODS_BLESS=1 cargo test`");
     }
+}
+
+#[test]
+fn odd_names_come_back() {
+    let (text, _) = write(&units(), &options("framac")).unwrap();
+    let mut one = |_: &Path| Ok(text.clone());
+    let manifest = load(Path::new("build.ninja"), &mut one).unwrap();
+    let outputs = manifest.edges.iter().map(|edge| &edge.outputs[0]);
+    let outputs: Vec<_> = outputs.map(|it| String::from_utf8_lossy(it)).collect();
+    let wanted = ["a.c.log", "a.c.2.log", "sub/odd $name:|.c.log"];
+    assert_eq!(outputs, wanted.map(|name| format!("/w/out/{name}")));
+    let command = manifest.of_edge(&manifest.edges[2], "command").unwrap();
+    let words = shell_words::split(&String::from_utf8(flat(&command)).unwrap()).unwrap();
+    let begin = ["cpods-cc", "frama-c", "-more", "a b"];
+    assert_eq!(words[..4], begin);
+    assert!(
+        words[4].ends_with("-MQ '/w/out/sub/odd $name:|.c.log'"),
+        "{}",
+        words[4]
+    );
+    assert_eq!(words[5], "/w/src/sub/odd $name:|.c");
 }
 
 #[test]

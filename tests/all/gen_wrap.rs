@@ -160,7 +160,11 @@ fn gen_wrap_routes_a_cmake_build() {
 
         // CMake runs again, and writes what it wrote before.
         project.wrap(&[]);
-        assert_eq!(project.ninja(&[]), 0, "the commands are those of the last build");
+        assert_eq!(
+            project.ninja(&[]),
+            0,
+            "the commands are those of the last build"
+        );
         let list = project.build.with_file_name("CMakeLists.txt");
         fs::write(&list, CMAKE_LISTS.replace("made", "made again")).unwrap();
         assert_eq!(project.ninja(&[]), 0);
