@@ -162,7 +162,7 @@ pub fn write(units: &[Unit], options: &Options) -> Result<(Vec<u8>, Vec<String>)
     if !others.is_empty() {
         let n = others.len();
         notes.push(format!(
-            "{n} sources are of languages that {} does not read",
+            "{} does not read the languages of {n} of the sources",
             tool.name
         ));
     }
@@ -235,6 +235,10 @@ fn words(unit: &Unit, tool: &Tool, output: &[u8]) -> (Vec<u8>, Vec<String>) {
     let mut words: Vec<Vec<u8>> = Vec::new();
     let mut lost = Vec::new();
     for flag in &unit.flags {
+        if tool.without.contains(&&*flag.1) {
+            lost.push(flag.1.clone());
+            continue;
+        }
         let Form::Names(taken) = tool.form else {
             words.extend(spelled(flag).into_iter().map(String::into_bytes));
             continue;

@@ -102,7 +102,7 @@ fn what_is_left_out_is_said() {
     assert_eq!(notes.len(), 2);
     assert_eq!(
         notes[0],
-        "1 sources are of languages that verifast does not read"
+        "verifast does not read the languages of 1 of the sources"
     );
     assert!(
         notes[1].starts_with("verifast cannot be told of -DNAME=\"a b\" "),
@@ -111,6 +111,11 @@ fn what_is_left_out_is_said() {
     assert!(!notes[1].contains("SECOND"), "{notes:?}");
     let (_, notes) = write(&units(), &options("gcc")).unwrap();
     assert_eq!(notes, [""; 0]);
+    let json = r#"[{"directory": "/", "file": "a.c", "arguments": ["cc", "-std=gnu90", "-DA"]}]"#;
+    let old = read(json.as_bytes(), Path::new("/")).unwrap();
+    let (text, notes) = write(&old, &options("framac")).unwrap();
+    assert_eq!(notes, ["framac cannot be told of -std=gnu90"]);
+    assert!(!String::from_utf8(text).unwrap().contains("gnu90"));
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub struct Tool {
     pub flags: &'static str,
     /// How it gets the compiler's.
     pub form: Form,
+    /// Flags with which it fails, and without which it does not.
+    pub without: &'static [&'static str],
     /// Whether its preprocessor takes the compiler's flags that ask for a list of what was read.
     pub lists_reads: bool,
     /// Extensions of the sources that it reads.
@@ -105,6 +107,15 @@ const FRAMA_C: Tool = Tool {
     program: "frama-c",
     flags: "",
     form: Form::OneWord("-cpp-extra-args="),
+    // Its own headers have comments that C90 has not, and that its preprocessor keeps.
+    without: &[
+        "-std=c90",
+        "-std=gnu90",
+        "-std=c89",
+        "-std=gnu89",
+        "-std=iso9899:1990",
+        "-std=iso9899:199409",
+    ],
     lists_reads: true,
     extensions: &["c", "i"],
 };
@@ -114,6 +125,7 @@ const GCC: Tool = Tool {
     program: "gcc",
     flags: "-fsyntax-only",
     form: Form::Words,
+    without: &[],
     lists_reads: true,
     extensions: &["c", "i", "cc", "cpp", "cxx", "C", "c++", "ii"],
 };
@@ -142,6 +154,7 @@ pub const TOOLS: [Tool; 6] = [
             (Kind::After, "-I"),
             (Kind::Define, "-D"),
         ]),
+        without: &[],
         lists_reads: false,
         extensions: &["c"],
     },
