@@ -107,15 +107,32 @@ musl_target() {
   echo "$triple"
 }
 
+# need_venv: a Python environment of this folder's own
+need_venv() {
+  [ ! -x "$target/venv/bin/pip" ] || return 0
+  need python3:python3
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
+  quietly python3 -m venv "$target/venv" || die "cannot make a Python environment"
+}
+
 # need_ninja_1_13: sets ninja_1_13 to a ninja of that version
 need_ninja_1_13() {
   local venv=$target/venv
   if ! "$venv/bin/ninja" --version 2>/dev/null | grep -q '^1\.13\.'; then
-    need python3:python3
-    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
+    need_venv
     say "fetching ninja 1.13"
-    quietly python3 -m venv "$venv" || die "cannot make a Python environment"
     stubbornly "$venv/bin/pip" install -q 'ninja==1.13.*' || die "cannot install ninja 1.13"
   fi
   ninja_1_13=$venv/bin/ninja
+}
+
+# need_meson: sets meson to one; to nothing, with a line that says so, where none can be had
+need_meson() {
+  meson=$target/venv/bin/meson
+  "$meson" --version >/dev/null 2>&1 && return
+  need_venv
+  say "fetching meson"
+  stubbornly "$target/venv/bin/pip" install -q meson && return
+  meson=$(command -v meson || true)
+  [ -n "$meson" ] || say "there is no meson: its test is skipped"
 }

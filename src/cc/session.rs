@@ -7,8 +7,9 @@ use super::output::Spool;
 use crate::job::{Ending, Role, Wrote};
 use crate::paths::{Bytes, RootPath, Roots};
 use crate::wire::blocking::Frame;
-use crate::wire::frame::{OUTPUTS, STDERR};
+use crate::wire::frame::{MAX_DATA_BYTES, OUTPUTS, STDERR};
 use crate::wire::messages::{Finished, FromClient, Stamp, Submit, ToClient};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -39,6 +40,9 @@ pub(crate) enum SessionError {
     /// A pod named a place that no job may write.
     #[error("the pod sent a file outside the roots: `{0}`")]
     Outside(String),
+    /// Content that cannot be unpacked.
+    #[error("the pod sent a damaged file")]
+    Packed(#[source] io::Error),
     /// Our own stdout or stderr.
     #[error("cannot pass on the tool's output")]
     Output(#[source] io::Error),
@@ -62,6 +66,8 @@ struct Try {
     stamp: Option<Stamp>,
     /// What of the system's own the tool may have read.
     covered: Vec<Bytes>,
+    /// Outputs whose content comes compressed.
+    packed: BTreeSet<u32>,
 }
 
 impl Session<'_> {
@@ -76,6 +82,7 @@ impl Session<'_> {
             commit: Commit::default(),
             stamp: None,
             covered: Vec::new(),
+            packed: BTreeSet::new(),
         };
         loop {
             let frame = match hub.connection().frame() {
@@ -88,7 +95,16 @@ impl Session<'_> {
                         .push(channel, bytes)
                         .map_err(SessionError::Output)?;
                 }
-                Frame::Data(_, channel, bytes) => this.commit.write(channel - OUTPUTS, bytes)?,
+                Frame::Data(_, channel, bytes) => {
+                    let index = channel - OUTPUTS;
+                    if this.packed.contains(&index) {
+                        let plain = zstd::bulk::decompress(bytes, MAX_DATA_BYTES);
+                        this.commit
+                            .write(index, &plain.map_err(SessionError::Packed)?)?;
+                    } else {
+                        this.commit.write(index, bytes)?;
+                    }
+                }
                 Frame::Message(_) => match frame.message() {
                     Err(error) => return Ok(End::Lost(error)),
                     Ok(message) => {
@@ -109,11 +125,21 @@ impl Session<'_> {
         match message {
             ToClient::Placed { stamp, covered, .. } => {
                 this.covered = covered;
+                this.packed.clear();
                 this.commit = Commit::default();
                 this.stamp = Some(stamp);
                 self.spool.restart();
             }
-            ToClient::Output { index, wrote } => self.begin(this, index, wrote)?,
+            ToClient::Output {
+                index,
+                wrote,
+                packed,
+            } => {
+                self.begin(this, index, wrote)?;
+                if packed {
+                    this.packed.insert(index);
+                }
+            }
             ToClient::Finished(finished) => return self.finish(this, &finished).map(Some),
             ToClient::RunLocally { why } => return Ok(Some(End::Local(why))),
             ToClient::Refused { why } => return Ok(Some(End::Refused(why))),

@@ -1,6 +1,9 @@
 //! The command line of `cpods-gen`.
 
+use super::compdb_cli::{self, CompdbArgs};
+use super::context;
 use super::rules::{Options, snippet};
+use super::wrap_cli::{self, WrapArgs};
 use crate::rulefiles;
 use crate::rules::{Rule, RuleSet};
 use anyhow::{Context, bail};
@@ -24,6 +27,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum What {
     Rules(RulesArgs),
+    Wrap(WrapArgs),
+    Compdb(CompdbArgs),
+    InstallContext(InstallArgs),
+}
+
+/// Write the ConTeXt modules of cpods into a folder.
+///
+/// `context --usemodule=cpods-deps FILE` then writes FILE.dep, a depfile for Ninja, and
+/// FILE.written. A folder that ConTeXt does not search is named by `--path=DIR`.
+#[derive(Debug, Args)]
+struct InstallArgs {
+    /// The folder [default: texmf/tex/context/third/cpods in the home]
+    dir: Option<PathBuf>,
 }
 
 /// Write the Ninja rules of tools.
@@ -62,14 +78,27 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let What::Rules(args) = cli.what;
-    match write_rules(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match cli.what {
+        What::Rules(args) => write_rules(&args).map(|()| ExitCode::SUCCESS),
+        What::Wrap(args) => wrap_cli::run(&args),
+        What::Compdb(args) => compdb_cli::run(&args),
+        What::InstallContext(args) => install(args).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("cpods-gen: error: {error:#}");
             FAULT.into()
         }
     }
+}
+
+fn install(args: InstallArgs) -> anyhow::Result<()> {
+    let dir = match args.dir {
+        Some(dir) => dir,
+        None => context::own_folder()?,
+    };
+    context::install(&dir)
 }
 
 fn write_rules(args: &RulesArgs) -> anyhow::Result<()> {

@@ -158,10 +158,20 @@ impl Hub {
             return Ok(());
         }
         let event = match message {
-            FromPod::Output { job, index, wrote } => {
+            FromPod::Output {
+                job,
+                index,
+                wrote,
+                packed,
+            } => {
                 let state = self.state.borrow();
                 if let Some(waiting) = state.running(RunId(job.0), pod) {
-                    waiting.outbox.message(&ToClient::Output { index, wrote })?;
+                    let output = ToClient::Output {
+                        index,
+                        wrote,
+                        packed,
+                    };
+                    waiting.outbox.message(&output)?;
                 }
                 return Ok(());
             }

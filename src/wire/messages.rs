@@ -100,6 +100,8 @@ pub enum ToClient {
         index: u32,
         /// Where and what.
         wrote: Wrote,
+        /// Whether each of its data frames is a zstd frame of at most a frame's bytes.
+        packed: bool,
     },
     /// The last answer: the tool ran to its end.
     Finished(Finished),
@@ -212,6 +214,8 @@ pub enum FromPod {
         index: u32,
         /// Where and what.
         wrote: Wrote,
+        /// Whether each of its data frames is a zstd frame of at most a frame's bytes.
+        packed: bool,
     },
     /// The tool ran to its end.
     Finished {

@@ -65,6 +65,11 @@ impl Place {
         })
     }
 
+    /// Whether the hub is another machine.
+    pub(crate) fn is_far(&self) -> bool {
+        self.mount.is_some()
+    }
+
     /// Looks at the files, which must be there.
     ///
     /// # Errors

@@ -214,6 +214,7 @@ fn to_client(golden: &mut Golden) {
                 mode: 0o644,
                 size_bytes: 9,
             }),
+            packed: true,
         },
         ToClient::Finished(finished()),
         ToClient::RunLocally { why: "busy".into() },
@@ -280,16 +281,19 @@ fn to_and_from_pod(golden: &mut Golden) {
             job,
             index: 0,
             wrote: wrote(Written::Symlink { target: "b".into() }),
+            packed: false,
         },
         FromPod::Output {
             job,
             index: 1,
             wrote: wrote(Written::Directory { mode: 0o755 }),
+            packed: false,
         },
         FromPod::Output {
             job,
             index: 2,
             wrote: wrote(Written::Removed),
+            packed: false,
         },
         FromPod::Finished {
             job,

@@ -13,6 +13,7 @@ mod fallback;
 mod far;
 mod faults;
 mod full_disk;
+mod gen_wrap;
 mod golden;
 mod house;
 mod identical;

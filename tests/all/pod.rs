@@ -300,7 +300,9 @@ impl Hub {
                 FromPod::Offer(offer) => self.offer = offer,
                 FromPod::Pong => {}
                 FromPod::Mount { .. } => panic!("the files are shared"),
-                FromPod::Output { job, index, wrote } => {
+                FromPod::Output {
+                    job, index, wrote, ..
+                } => {
                     let path = self.roots.absolute(&wrote.at).unwrap();
                     let answer = answers.get_mut(&job.0).unwrap();
                     answer.wrote.insert(path.clone(), (wrote.what, vec![]));
