@@ -50,11 +50,24 @@ impl Config {
         log: String,
     ) -> anyhow::Result<Self> {
         let ssh = ssh_command(&file)?;
+        let rules = crate::rulefiles::load_own()?;
+        let of_pods = pods.iter().flat_map(|pod| {
+            let named = pod.offer.iter().flatten().chain(&pod.withhold);
+            named.map(move |tool| (format!("pod `{}`", pod.name), tool))
+        });
+        let of_file = file.relaxed.iter().chain(&file.approximate);
+        let of_file = of_file.map(|tool| ("`[tools]`".to_owned(), tool));
+        for (place, tool) in of_pods.chain(of_file) {
+            anyhow::ensure!(
+                rules.rule(tool).is_some(),
+                "in the hub's configuration, {place}: there is no rule `{tool}`"
+            );
+        }
         Ok(Self {
             roots,
             left_out: file.left_out,
             pods,
-            rules: Arc::new(crate::rulefiles::load_own()?),
+            rules: Arc::new(rules),
             patience: file.patience.map_or(DEFAULT_PATIENCE, Duration::from_secs),
             relaxed: file.relaxed,
             approximate: file.approximate,

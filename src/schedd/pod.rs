@@ -5,8 +5,8 @@ use super::mounts::Mount;
 use super::outbox::Outbox;
 use super::reach;
 use super::state::Hub;
-use crate::wire::frame::Peer;
-use crate::wire::messages::{FromPod, ToPod};
+use crate::wire::frame::{FrameError, Peer};
+use crate::wire::messages::{Files, FromPod, ToPod};
 use crate::wire::stream::{Frame, Receiver, WireError};
 use std::io;
 use std::rc::Rc;
@@ -144,6 +144,10 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
             Frame::Message(_) => match frame.message()? {
                 FromPod::Offer(offer) => hub.pod_offers(index, offer, outbox),
                 FromPod::Pong => {}
+                FromPod::Mount { .. } if pod.files == Files::Shared => {
+                    let why = "a mount where the files are shared";
+                    return Err(FrameError::Payload(why.into()).into());
+                }
                 FromPod::Mount { program, at } => {
                     mount.renew(hub.config(), &pod.address, &program, &at, outbox);
                 }

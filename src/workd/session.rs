@@ -50,6 +50,8 @@ pub(crate) struct Session {
     /// What the session's view is, if it differs from what the worker proved at its start.
     view_kind: RefCell<Option<(ViewKind, String)>>,
     offer_again: Cell<bool>,
+    /// Views that were begun to be built: of several at a time the last counts.
+    builds: Cell<u64>,
     globs: RefCell<HashMap<Vec<String>, GlobSet>>,
 }
 
@@ -84,6 +86,7 @@ where
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
         offer_again: Cell::new(false),
+        builds: Cell::new(0),
         globs: RefCell::default(),
     });
     let ended = tokio::select! {
@@ -265,18 +268,15 @@ impl Session {
             return;
         };
         let session = Rc::clone(self);
+        let number = self.builds.get() + 1;
+        self.builds.set(number);
         tokio::task::spawn_local(async move {
             let built = match &place {
                 Ok(place) => view::build(&session.worker, &roots, place).await,
                 Err(why) => Err(why.clone()),
             };
-            // The files may have gone, or come back, while the view was built.
-            let is_latest = match (&place, &*session.place.borrow()) {
-                (Ok(ours), Some(Ok(latest))) => Rc::ptr_eq(ours, latest),
-                (Err(_), Some(Err(_))) => true,
-                _ => false,
-            };
-            if is_latest {
+            // The files may have gone, or come back, or the tools changed, while it was built.
+            if session.builds.get() == number {
                 session.take_view(built);
             }
         });
