@@ -227,7 +227,7 @@ impl Content {
             ) => {}
             Err(error) => return Err(failed("write into", dir)(error.into())),
         }
-        let named = dir.join(temporary_of(path).file_name().unwrap_or_default());
+        let named = temporary_in(dir, path);
         let flags =
             OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(CWD, &named, flags, Mode::from(0o600))
@@ -320,10 +320,16 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
 /// `.cpods-<16 hex digits>.tmp` beside `path`: the same for the same output, so that the next
 /// commit of that output sweeps what a killed wrapper left.
 pub fn temporary_of(path: &Path) -> PathBuf {
+    temporary_in(path.parent().unwrap_or(path), path)
+}
+
+/// The same in a directory further up: told apart by the whole way from there, since files of one
+/// name in directories that are still to be made wait in the same place.
+fn temporary_in(dir: &Path, path: &Path) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
-    let name = path.file_name().unwrap_or_default();
-    let digest = Digest::of(name.as_bytes()).to_string();
-    path.with_file_name(format!(".cpods-{}.tmp", &digest[..16]))
+    let way = path.strip_prefix(dir).unwrap_or(path);
+    let digest = Digest::of(way.as_os_str().as_bytes()).to_string();
+    dir.join(format!(".cpods-{}.tmp", &digest[..16]))
 }
 
 /// The nearest directory above that is there now.

@@ -242,3 +242,13 @@ fn nothing_is_seen_of_a_job_that_is_given_up() {
     drop(commit);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn files_that_wait_in_one_directory_have_names_of_their_own() {
+    let dir = Path::new("/root");
+    let inner = temporary_in(dir, Path::new("/root/new/a.o"));
+    let other = temporary_in(dir, Path::new("/root/more/a.o"));
+    assert!(inner != other && inner.parent() == Some(dir));
+    let beside = Path::new("/root/a.o");
+    assert_eq!(temporary_in(dir, beside), temporary_of(beside));
+}
