@@ -25,8 +25,8 @@ pub use classify::{Parsed, classify, parse};
 pub use explain::{Argument, Explanation, Written, explain};
 pub use resolve::resolve;
 pub use rule::{
-    Attach, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands, Probe,
-    Rewrite, Rule, Search, Table, Text, Value, Variable,
+    Attach, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands, Pod, Probe,
+    Rewrite, Rule, Says, Search, Strict, Table, Text, Value, Variable,
 };
 pub use set::{RuleSet, machine_identity};
 

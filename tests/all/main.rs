@@ -26,4 +26,5 @@ mod protocol;
 mod rules_real;
 mod run;
 mod sandbox;
+mod tools_framac;
 mod wrapper;
