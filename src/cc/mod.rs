@@ -9,6 +9,7 @@
 mod commit;
 mod depfile;
 mod hub;
+mod judge;
 mod local;
 mod look;
 mod output;
@@ -21,11 +22,12 @@ pub use hub::{Hub, HubError, socket_path};
 pub use local::LAUNCHER_FAILED;
 pub use look::Disk;
 
-use crate::job::{Ending, Job};
+use crate::job::{Ending, Job, Limits, Role};
 use crate::rules::{self, Decision, Reason, RuleSet};
 use crate::wire::codec;
 use crate::wire::messages::{FromClient, Submit, Task};
 use depfile::Known;
+use judge::{Judge, Seen};
 use session::{End, Session};
 use std::ffi::OsString;
 use std::io::Write;
@@ -55,6 +57,9 @@ Environment:
   CPODS_DISABLE=1   run COMMAND here, as if cpods were not there
   CPODS_FALLBACK=0  fail (exit code 125) where a job meant for a pod would run here
   CPODS_HUB=SOCKET  the hub's socket (default: cpods/hub.sock in $XDG_RUNTIME_DIR)
+  CPODS_STRICT=1    fail (exit code 1) where the tool's rule sees a failure behind its exit code 0
+  CPODS_SECONDS=N   end a job on a pod after N seconds (0: never; default: as its rule says)
+  CPODS_MEMORY=MIB  address space of each of its processes there (0: no limit)
   CPODS_RULES=DIR   folder of your own rule files
   CPODS_VERBOSE=1   say on stderr what was done with each command, and why
   CPODS_LOG=FILE    append the same to FILE
@@ -168,7 +173,7 @@ impl Call {
         let mut hub = match Hub::connect() {
             Ok(hub) => hub,
             Err(error @ HubError::Misconfigured { .. }) => return fail(&chain(&error)),
-            Err(error) => return self.fall_back(&chain(&error)),
+            Err(error) => return self.fall_back(&chain(&error), &rules),
         };
         let job = match rules::resolve(&parsed, &hub.roots, &Disk) {
             Decision::Remote(job) => job,
@@ -176,12 +181,11 @@ impl Call {
         };
         match self.submit(*job, &hub) {
             Ok((job, submit)) => {
-                let rule = rules.rule(&job.need.tool);
-                self.remote(&job, submit, &mut hub, rule)
+                self.remote(&job, submit, &mut hub, &rules)
             }
             Err(why) => {
                 tell(parsed.tool(), &why);
-                self.fall_back(&why)
+                self.fall_back(&why, &rules)
             }
         }
     }
@@ -203,6 +207,7 @@ impl Call {
             job.need.overlay_only.get_or_insert_with(why);
             job.rewrite_args.clear();
         }
+        job.limits = limits(job.limits);
         let need = job.need.clone();
         let task = Task { job, surroundings };
         let bytes = codec::encode(&task).map_err(|error| error.to_string())?;
@@ -232,8 +237,9 @@ impl Call {
         job: &Job,
         mut submit: Submit,
         hub: &mut Hub,
-        rule: Option<&rules::Rule>,
+        rules: &RuleSet,
     ) -> ExitCode {
+        let rule = rules.rule(&job.need.tool);
         let mut session = Session {
             outputs: &job.outputs,
             spool: output::Spool::new(),
@@ -244,12 +250,18 @@ impl Call {
                 cwd: &self.cwd,
                 system: rule.map_or(&[][..], |rule| &rule.system),
             },
+            judge: judge::strict_of(rule).map(Judge::new),
         };
         let why = loop {
             match session.run(hub, &submit) {
                 Ok(End::Ran(ending)) => {
                     note(&format!("remote: {}: {ending:?}", self.argv[0].display()));
                     return exit_code(ending);
+                }
+                Ok(End::Judged(why)) => {
+                    let outputs = job.outputs.iter().filter(|it| it.role == Role::Output);
+                    let outputs: Vec<_> = outputs.filter_map(|it| hub.roots.absolute(&it.at)).collect();
+                    return self.judged(&why, &outputs);
                 }
                 Ok(End::Local(why)) => break why,
                 Ok(End::Missing) => {
@@ -277,7 +289,7 @@ impl Call {
                 }
             }
         };
-        self.fall_back(&why)
+        self.fall_back(&why, rules)
     }
 
     /// A command that is not for pods. A known tool takes one of the machine's slots.
@@ -290,25 +302,69 @@ impl Call {
         );
         tell(&tool, &reason.why);
         match (&self.program, rule) {
-            (Some(program), Some(_)) => local::run_in_slot(program, &self.argv),
+            (Some(program), Some(_)) => self.in_slot(program, rules),
             _ => self.here(),
         }
     }
 
     /// A job for pods that runs here after all.
-    fn fall_back(&self, why: &str) -> ExitCode {
+    fn fall_back(&self, why: &str, rules: &RuleSet) -> ExitCode {
         if !may_fall_back() {
             return fail(&format!("not run here, since CPODS_FALLBACK=0: {why}"));
         }
         note(&format!("local: {}: {why}", self.argv[0].display()));
         match &self.program {
-            Some(program) => local::run_in_slot(program, &self.argv),
+            Some(program) => self.in_slot(program, rules),
             None => self.here(),
         }
     }
 
+    /// Runs the tool here, and waits for it only where its success is to be judged.
+    fn in_slot(&self, program: &Path, rules: &RuleSet) -> ExitCode {
+        let Some(strict) = judge::strict_of(rules.rule_for(&self.argv[0])) else {
+            return local::run_in_slot(program, &self.argv);
+        };
+        let outputs = rules::outputs_of(rules, &self.command(), &Disk);
+        let before: Vec<_> = outputs.iter().map(|path| Seen::at(path)).collect();
+        let mut judge = Judge::new(strict);
+        let ending = match local::watch_in_slot(program, &self.argv, &mut judge) {
+            Ok(ending) => ending,
+            Err(code) => return code,
+        };
+        if !ending.is_success() {
+            return exit_code(ending);
+        }
+        let missing = outputs.iter().zip(&before);
+        let missing = missing.filter(|(path, before)| !before.is_written(path));
+        let missing: Vec<_> = missing.map(|(path, _)| path.clone()).collect();
+        match judge.failure(&missing) {
+            Some(why) => self.judged(&why, &outputs),
+            None => exit_code(ending),
+        }
+    }
+
+    /// Says why a success is a failure. No output is left that would be taken for a good one.
+    fn judged(&self, why: &str, outputs: &[PathBuf]) -> ExitCode {
+        for path in outputs.iter().filter(|path| path.is_file()) {
+            if let Err(error) = std::fs::remove_file(path) {
+                complain(&format!("cannot remove `{}`: {error}", path.display()));
+            }
+        }
+        complain(&format!("{} exited 0, but {why}", self.argv[0].display()));
+        ExitCode::from(judge::FAILED)
+    }
+
     fn here(&self) -> ExitCode {
         local::run(&self.argv)
+    }
+}
+
+/// The rule's limits, or those that the user sets.
+fn limits(of_rule: Limits) -> Limits {
+    let set = |name| std::env::var(name).ok()?.parse().ok();
+    Limits {
+        seconds: set("CPODS_SECONDS").unwrap_or(of_rule.seconds),
+        memory_mib: set("CPODS_MEMORY").unwrap_or(of_rule.memory_mib),
     }
 }
 
