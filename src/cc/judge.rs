@@ -3,9 +3,11 @@
 //! Only with `CPODS_STRICT=1`, since the tool itself says otherwise. Looks at what the tool says as
 //! it goes by, whether it is shown at once or held back; what it says is never changed.
 
-use crate::rules::{self, Strict};
+use super::{Call, Disk, complain, exit_code, local};
+use crate::rules::{self, RuleSet, Strict};
 use crate::wire::frame::STDERR;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// More of a line is not looked at.
 const LONGEST_LINE_BYTES: usize = 64 << 10;
@@ -111,6 +113,43 @@ impl Seen {
     pub(crate) fn is_written(&self, path: &Path) -> bool {
         let now = Self::at(path);
         now.0.is_some() && now != *self
+    }
+}
+
+impl Call {
+    /// Runs the tool here, and waits for it only where its success is to be judged.
+    pub(super) fn in_slot(&self, program: &Path, rules: &RuleSet) -> ExitCode {
+        let Some(strict) = strict_of(rules.rule_for(&self.argv[0])) else {
+            return local::run_in_slot(program, &self.argv);
+        };
+        let outputs = rules::outputs_of(rules, &self.command(), &Disk);
+        let before: Vec<_> = outputs.iter().map(|path| Seen::at(path)).collect();
+        let mut judge = Judge::new(strict);
+        let ending = match local::watch_in_slot(program, &self.argv, &mut judge) {
+            Ok(ending) => ending,
+            Err(code) => return code,
+        };
+        if !ending.is_success() {
+            return exit_code(ending);
+        }
+        let missing = outputs.iter().zip(&before);
+        let missing = missing.filter(|(path, before)| !before.is_written(path));
+        let missing: Vec<_> = missing.map(|(path, _)| path.clone()).collect();
+        match judge.failure(&missing) {
+            Some(why) => self.judged(&why, &outputs),
+            None => exit_code(ending),
+        }
+    }
+
+    /// Says why a success is a failure. No output is left that would be taken for a good one.
+    pub(super) fn judged(&self, why: &str, outputs: &[PathBuf]) -> ExitCode {
+        for path in outputs.iter().filter(|path| path.is_file()) {
+            if let Err(error) = std::fs::remove_file(path) {
+                complain(&format!("cannot remove `{}`: {error}", path.display()));
+            }
+        }
+        complain(&format!("{} exited 0, but {why}", self.argv[0].display()));
+        ExitCode::from(FAILED)
     }
 }
 

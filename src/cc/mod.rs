@@ -22,12 +22,12 @@ pub use hub::{Hub, HubError, socket_path};
 pub use local::LAUNCHER_FAILED;
 pub use look::Disk;
 
-use crate::job::{Ending, Job, Limits, Role};
+use crate::job::{Ending, Job, Role};
 use crate::rules::{self, Decision, Reason, RuleSet};
 use crate::wire::codec;
 use crate::wire::messages::{FromClient, Submit, Task};
 use depfile::Known;
-use judge::{Judge, Seen};
+use judge::Judge;
 use session::{End, Session};
 use std::ffi::OsString;
 use std::io::Write;
@@ -180,9 +180,7 @@ impl Call {
             Decision::Local(reason) => return self.local_by_rule(&rules, &reason),
         };
         match self.submit(*job, &hub) {
-            Ok((job, submit)) => {
-                self.remote(&job, submit, &mut hub, &rules)
-            }
+            Ok((job, submit)) => self.remote(&job, submit, &mut hub, &rules),
             Err(why) => {
                 tell(parsed.tool(), &why);
                 self.fall_back(&why, &rules)
@@ -207,7 +205,7 @@ impl Call {
             job.need.overlay_only.get_or_insert_with(why);
             job.rewrite_args.clear();
         }
-        job.limits = limits(job.limits);
+        job.limits = surroundings::limits(job.limits);
         let need = job.need.clone();
         let task = Task { job, surroundings };
         let bytes = codec::encode(&task).map_err(|error| error.to_string())?;
@@ -232,13 +230,7 @@ impl Call {
         ))
     }
 
-    fn remote(
-        &self,
-        job: &Job,
-        mut submit: Submit,
-        hub: &mut Hub,
-        rules: &RuleSet,
-    ) -> ExitCode {
+    fn remote(&self, job: &Job, mut submit: Submit, hub: &mut Hub, rules: &RuleSet) -> ExitCode {
         let rule = rules.rule(&job.need.tool);
         let mut session = Session {
             outputs: &job.outputs,
@@ -260,7 +252,9 @@ impl Call {
                 }
                 Ok(End::Judged(why)) => {
                     let outputs = job.outputs.iter().filter(|it| it.role == Role::Output);
-                    let outputs: Vec<_> = outputs.filter_map(|it| hub.roots.absolute(&it.at)).collect();
+                    let outputs: Vec<_> = outputs
+                        .filter_map(|it| hub.roots.absolute(&it.at))
+                        .collect();
                     return self.judged(&why, &outputs);
                 }
                 Ok(End::Local(why)) => break why,
@@ -319,52 +313,8 @@ impl Call {
         }
     }
 
-    /// Runs the tool here, and waits for it only where its success is to be judged.
-    fn in_slot(&self, program: &Path, rules: &RuleSet) -> ExitCode {
-        let Some(strict) = judge::strict_of(rules.rule_for(&self.argv[0])) else {
-            return local::run_in_slot(program, &self.argv);
-        };
-        let outputs = rules::outputs_of(rules, &self.command(), &Disk);
-        let before: Vec<_> = outputs.iter().map(|path| Seen::at(path)).collect();
-        let mut judge = Judge::new(strict);
-        let ending = match local::watch_in_slot(program, &self.argv, &mut judge) {
-            Ok(ending) => ending,
-            Err(code) => return code,
-        };
-        if !ending.is_success() {
-            return exit_code(ending);
-        }
-        let missing = outputs.iter().zip(&before);
-        let missing = missing.filter(|(path, before)| !before.is_written(path));
-        let missing: Vec<_> = missing.map(|(path, _)| path.clone()).collect();
-        match judge.failure(&missing) {
-            Some(why) => self.judged(&why, &outputs),
-            None => exit_code(ending),
-        }
-    }
-
-    /// Says why a success is a failure. No output is left that would be taken for a good one.
-    fn judged(&self, why: &str, outputs: &[PathBuf]) -> ExitCode {
-        for path in outputs.iter().filter(|path| path.is_file()) {
-            if let Err(error) = std::fs::remove_file(path) {
-                complain(&format!("cannot remove `{}`: {error}", path.display()));
-            }
-        }
-        complain(&format!("{} exited 0, but {why}", self.argv[0].display()));
-        ExitCode::from(judge::FAILED)
-    }
-
     fn here(&self) -> ExitCode {
         local::run(&self.argv)
-    }
-}
-
-/// The rule's limits, or those that the user sets.
-fn limits(of_rule: Limits) -> Limits {
-    let set = |name| std::env::var(name).ok()?.parse().ok();
-    Limits {
-        seconds: set("CPODS_SECONDS").unwrap_or(of_rule.seconds),
-        memory_mib: set("CPODS_MEMORY").unwrap_or(of_rule.memory_mib),
     }
 }
 

@@ -174,8 +174,14 @@ impl Session<'_> {
 
     /// Why the rule takes a tool's success for a failure.
     fn failure(&mut self, this: &Try, finished: &Finished) -> Option<String> {
-        let judge = self.judge.as_mut().filter(|_| finished.ending.is_success())?;
-        let primary = self.outputs.iter().filter(|output| output.role == Role::Output);
+        let judge = self
+            .judge
+            .as_mut()
+            .filter(|_| finished.ending.is_success())?;
+        let primary = self
+            .outputs
+            .iter()
+            .filter(|output| output.role == Role::Output);
         let paths = primary.filter_map(|output| this.roots.absolute(&output.at));
         let missing: Vec<_> = paths.filter(|path| !this.commit.has_file(path)).collect();
         judge.failure(&missing)

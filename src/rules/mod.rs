@@ -24,12 +24,12 @@ pub use ask::{Command, Decision, FileKind, Look, Reason};
 pub use classify::{Parsed, classify, parse};
 pub use explain::{Argument, Explanation, Written, explain};
 pub use resolve::resolve;
-pub use written::outputs_of;
 pub use rule::{
     Attach, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands, Pod, Probe,
     Rewrite, Rule, Says, Search, Strict, Table, Text, Value, Variable,
 };
 pub use set::{RuleSet, machine_identity};
+pub use written::outputs_of;
 
 /// Whether a text fits one of the globs that rules hold.
 pub fn fits(glob: &str, text: &[u8]) -> bool {

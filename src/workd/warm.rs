@@ -56,7 +56,8 @@ impl Given {
     /// Sets these variables among a job's own.
     pub(crate) fn set(&self, env: &mut Vec<Bytes>) {
         for variable in &self.env {
-            let name = |variable: &Bytes| variable.0.split(|byte| *byte == b'=').next().map(Vec::from);
+            let name =
+                |variable: &Bytes| variable.0.split(|byte| *byte == b'=').next().map(Vec::from);
             env.retain(|known| name(known) != name(variable));
             env.push(variable.clone());
         }
@@ -92,7 +93,10 @@ pub(crate) async fn give(
         return Ok(Given { name: None, env });
     }
     if view.sandbox != Sandbox::Namespaces {
-        let why = format!("`{}` needs a warm directory, which needs a namespace", rule.tool);
+        let why = format!(
+            "`{}` needs a warm directory, which needs a namespace",
+            rule.tool
+        );
         return Err(Stop::Declined(why));
     }
     if rule.pod.prepare.is_empty() {
@@ -200,7 +204,8 @@ async fn run_alone(
     output: &File,
 ) -> Result<(Ending, OwnedFd), String> {
     let said = |error: io::Error| error.to_string();
-    init.run(run, output.as_fd(), output.as_fd()).map_err(said)?;
+    init.run(run, output.as_fd(), output.as_fd())
+        .map_err(said)?;
     let Ok(ended) = tokio::time::timeout(PATIENCE, init.ended()).await else {
         let _ = view.warden.kill(init).await;
         return Err(format!("it took more than {} s", PATIENCE.as_secs()));
@@ -264,7 +269,10 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
             fs::copy(entry.path(), &target)?;
             let time = entry.metadata()?.modified()?;
             let times = FileTimes::new().set_modified(time);
-            File::options().write(true).open(&target)?.set_times(times)?;
+            File::options()
+                .write(true)
+                .open(&target)?
+                .set_times(times)?;
         }
     }
     Ok(())
@@ -289,7 +297,11 @@ mod tests {
         Rule {
             tool: "x".into(),
             pod: Pod {
-                env: vec![("HOME".into(), "{warm}".into()), ("X".into(), "{bin}/y".into())].into(),
+                env: vec![
+                    ("HOME".into(), "{warm}".into()),
+                    ("X".into(), "{bin}/y".into()),
+                ]
+                .into(),
                 prepare: vec!["x".into(), "--warm={warm}".into()].into(),
                 ..Pod::default()
             },
@@ -333,6 +345,9 @@ mod tests {
         copy(&from, &to).unwrap();
         let copied = fs::metadata(to.join("sub/file")).unwrap();
         assert_eq!(copied.modified().unwrap(), old);
-        assert_eq!(fs::read_link(to.join("sub/link")).unwrap(), Path::new("file"));
+        assert_eq!(
+            fs::read_link(to.join("sub/link")).unwrap(),
+            Path::new("file")
+        );
     }
 }

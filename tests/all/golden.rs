@@ -2,8 +2,8 @@
 //! `wire::frame::PROTOCOL`, then write the new bytes with `CPODS_BLESS=1 cargo test golden`.
 
 use cpods::job::{
-    Arg, Digest, Ending, Job, Limits, Need, Output, Piece, Program, Role, Surroundings, Usage, Written,
-    Wrote,
+    Arg, Digest, Ending, Job, Limits, Need, Output, Piece, Program, Role, Surroundings, Usage,
+    Written, Wrote,
 };
 use cpods::paths::{RootId, RootPath, Roots};
 use cpods::wire::codec;

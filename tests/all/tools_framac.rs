@@ -90,14 +90,34 @@ fn results_of_a_pod_are_those_of_this_machine() {
     for (args, code) in [
         (&["-wp", "-wp-prover", "z3", "max.c"][..], 0),
         (&["-wp", "-wp-prover", "z3", "bad.c"], 0),
-        (&["-wp", "-wp-rte", "-wp-prover=z3", "max.c", "-then", "-report"], 0),
+        (
+            &[
+                "-wp",
+                "-wp-rte",
+                "-wp-prover=z3",
+                "max.c",
+                "-then",
+                "-report",
+            ],
+            0,
+        ),
         (&["-eva", "bad.c"], 0),
         (&["syntax.c"], 1),
         (&["-wp", "-wp-prover", "nosuch", "max.c"], 1),
     ] {
         let (remote, local) = (on_pod(&farm, args), here(&farm, args));
-        assert_eq!(remote.status.code(), Some(code), "{args:?}: {}", text(&remote));
-        assert_eq!(local.status.code(), Some(code), "{args:?}: {}", text(&local));
+        assert_eq!(
+            remote.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            text(&remote)
+        );
+        assert_eq!(
+            local.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            text(&local)
+        );
         assert_eq!(report(&remote), report(&local), "{args:?}");
         assert!(report(&remote).len() > 1, "{args:?}: {}", text(&remote));
     }
@@ -117,16 +137,39 @@ fn a_missing_source_says_so() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("does not exist"), "{}", text(&output));
+    assert!(
+        text(&output).contains("does not exist"),
+        "{}",
+        text(&output)
+    );
 }
 
 #[test]
 fn what_it_writes_comes_back() {
     let farm = farm();
     let args = "-cpp-extra-args=-I. -MD -MF deps.d -MT out";
-    on_pod(&farm, &[args, "max.c", "-ocode", "printed.c", "-print", "-save", "max.sav"]);
-    assert!(String::from_utf8(farm.read("deps.d")).unwrap().contains("max.c"));
-    assert!(String::from_utf8(farm.read("printed.c")).unwrap().contains("loop invariant"));
+    on_pod(
+        &farm,
+        &[
+            args,
+            "max.c",
+            "-ocode",
+            "printed.c",
+            "-print",
+            "-save",
+            "max.sav",
+        ],
+    );
+    assert!(
+        String::from_utf8(farm.read("deps.d"))
+            .unwrap()
+            .contains("max.c")
+    );
+    assert!(
+        String::from_utf8(farm.read("printed.c"))
+            .unwrap()
+            .contains("loop invariant")
+    );
     assert!(!farm.read("max.sav").is_empty());
     // And is of use to the next run, on a pod again.
     let report = on_pod(&farm, &["-load", "max.sav", "-metrics"]);
@@ -138,7 +181,15 @@ fn a_prover_that_hangs_is_ended_at_the_limit_with_its_children() {
     let farm = farm();
     let output = farm
         .command(bin("cpods-cc"))
-        .args(["frama-c", "-wp", "-wp-prover", "z3", "-wp-timeout", "3600", "hard.c"])
+        .args([
+            "frama-c",
+            "-wp",
+            "-wp-prover",
+            "z3",
+            "-wp-timeout",
+            "3600",
+            "hard.c",
+        ])
         .env("CPODS_FALLBACK", "0")
         .env("CPODS_SECONDS", "4")
         .output()
@@ -165,7 +216,10 @@ fn strict_is_exit_code_1_and_a_line_that_says_why() {
     assert_eq!(good.status.code(), Some(0), "{}", text(&good));
     for (args, why) in [
         ([&wp[..], &["bad.c"]].concat(), "a goal is not proved"),
-        (vec!["frama-c", "-eva", "bad.c"], "the analysis raises an alarm"),
+        (
+            vec!["frama-c", "-eva", "bad.c"],
+            "the analysis raises an alarm",
+        ),
     ] {
         let bad = strict(&args, "0");
         assert_eq!(bad.status.code(), Some(1), "{}", text(&bad));
@@ -175,5 +229,9 @@ fn strict_is_exit_code_1_and_a_line_that_says_why() {
     // The same where it runs on this machine.
     let here = strict(&["frama-c", "-eva", "bad.c", "-time", "times"], "1");
     assert_eq!(here.status.code(), Some(1), "{}", text(&here));
-    assert!(text(&here).contains("but the analysis raises an alarm: "), "{}", text(&here));
+    assert!(
+        text(&here).contains("but the analysis raises an alarm: "),
+        "{}",
+        text(&here)
+    );
 }

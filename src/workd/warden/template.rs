@@ -9,9 +9,9 @@
 use super::proto::{Scratch, Setup};
 use super::sys::{self, Step, StepError};
 use super::system;
-use crate::workd::warm;
 use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
+use crate::workd::warm;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CString;
@@ -102,7 +102,14 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn directories(&self) -> Result<(), StepError> {
-        for dir in ["proc", "tmp", "dev/shm", "etc", &warm::SHOWN[1..], &HOST[1..]] {
+        for dir in [
+            "proc",
+            "tmp",
+            "dev/shm",
+            "etc",
+            &warm::SHOWN[1..],
+            &HOST[1..],
+        ] {
             self.make_dir(Path::new(dir))?;
         }
         Ok(())
