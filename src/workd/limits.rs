@@ -3,16 +3,19 @@
 use crate::job::{Ending, Job, OUT_OF_TIME, Usage};
 use crate::wire::messages::{Finished, Task};
 
+/// `RLIMIT_AS` on x86, Arm and RISC-V (its type differs between C libraries).
+const ADDRESS_SPACE: u32 = 9;
+
 /// The soft limits of its processes: the wrapper's own, and the rule's on memory.
 pub(crate) fn of_processes(task: &Task) -> Vec<(u32, u64)> {
     let mut limits = task.surroundings.limits.clone();
     let memory = u64::from(task.job.limits.memory_mib) << 20;
     if memory > 0 {
-        let is_memory = |(number, _): &(u32, u64)| *number == libc::RLIMIT_AS as u32;
+        let is_memory = |(number, _): &(u32, u64)| *number == ADDRESS_SPACE;
         let own = limits.iter().find(|limit| is_memory(limit));
         let least = own.map_or(memory, |(_, own)| memory.min(*own));
         limits.retain(|limit| !is_memory(limit));
-        limits.push((libc::RLIMIT_AS as u32, least));
+        limits.push((ADDRESS_SPACE, least));
     }
     limits
 }
