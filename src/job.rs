@@ -155,7 +155,21 @@ pub struct Job {
     pub outputs: Vec<Output>,
     /// Globs (on paths below a root) of what the tool writes and nobody wants back.
     pub scratch: Vec<String>,
+    /// How much it may take on the pod.
+    pub limits: Limits,
 }
+
+/// What a job may take on a pod; 0 is as much as there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Time from its start; then it is ended, and the exit code is [`OUT_OF_TIME`].
+    pub seconds: u32,
+    /// Address space of each of its processes, in MiB.
+    pub memory_mib: u32,
+}
+
+/// Exit code of a job that was ended at its limit, as timeout(1) has it.
+pub const OUT_OF_TIME: u8 = 124;
 
 /// What of the wrapper's own process the tool shall see again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

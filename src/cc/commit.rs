@@ -106,6 +106,12 @@ impl Commit {
             .map_err(failed("write", &entry.path))
     }
 
+    /// Whether a file comes to this place.
+    pub(crate) fn has_file(&self, path: &Path) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.path == path && entry.content.is_some())
+    }
+
     /// The content of each depfile.
     ///
     /// # Errors

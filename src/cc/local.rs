@@ -1,13 +1,17 @@
 //! Runs the command on this machine, by becoming it.
 
+use super::judge::Judge;
+use crate::job::Ending;
 use crate::slots::{self, Slots};
+use crate::wire::frame::{STDERR, STDOUT};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-use std::sync::OnceLock;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, OnceLock};
 
 /// Exit codes of a launcher that could not run its command, as env(1) and timeout(1) have them.
 pub const LAUNCHER_FAILED: u8 = 125;
@@ -57,6 +61,75 @@ pub(crate) fn allow_more_files() -> bool {
     setrlimit(Resource::Nofile, most).is_ok()
 }
 
+/// Runs the tool in one of the machine's slots, passing on what it says, and waits for its end.
+///
+/// # Errors
+/// It cannot be run: the exit code.
+pub(crate) fn watch_in_slot(
+    program: &Path,
+    argv: &[OsString],
+    judge: &mut Judge<'_>,
+) -> Result<Ending, ExitCode> {
+    let mut command = command(program, argv);
+    // Given back when the tool has ended.
+    let _slot = if inside_a_slot() {
+        None
+    } else {
+        command.env(slots::HELD, "1");
+        Slots::open().ok().map(Slots::take)
+    };
+    // SAFETY: prctl(2) is a plain system call, and all that is done between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            // A tool whose wrapper was ended would go on unseen.
+            let with_parent = Some(rustix::process::Signal::TERM);
+            Ok(rustix::process::set_parent_process_death_signal(
+                with_parent,
+            )?)
+        });
+    }
+    command.env(DEPTH, next_depth(argv)?.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let cannot_run = |error: io::Error| not_run(argv, &error);
+    let mut child = command.spawn().map_err(cannot_run)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let heard = Mutex::new(judge);
+    std::thread::scope(|scope| {
+        scope.spawn(|| pass_on(out, io::stdout(), STDOUT, &heard));
+        scope.spawn(|| pass_on(err, io::stderr(), STDERR, &heard));
+    });
+    let status = child.wait().map_err(|error| not_run(argv, &error))?;
+    let low = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    Ok(match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(low(code)),
+        (None, signal) => Ending::Signalled(low(signal.unwrap_or_default())),
+    })
+}
+
+/// Copies a stream of the tool to our own until its end.
+fn pass_on(
+    from: Option<impl Read>,
+    mut to: impl Write,
+    channel: u32,
+    judge: &Mutex<&mut Judge<'_>>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    let Some(mut from) = from else { return };
+    while let Ok(read) = from.read(&mut buffer) {
+        if read == 0 {
+            return;
+        }
+        let piece = &buffer[..read];
+        if let Ok(mut judge) = judge.lock() {
+            judge.hear(channel, piece);
+        }
+        // Who listened is gone: so the tool is told when it writes on.
+        if to.write_all(piece).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
+}
+
 /// Becomes what would have run without this wrapper, at once.
 pub(crate) fn run(argv: &[OsString]) -> ExitCode {
     match find_other(&argv[0]) {
@@ -75,7 +148,8 @@ fn command(program: &Path, argv: &[OsString]) -> Command {
     command
 }
 
-fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
+/// How deep the next wrapper would be.
+fn next_depth(argv: &[OsString]) -> Result<u32, ExitCode> {
     let depth = std::env::var(DEPTH)
         .ok()
         .and_then(|depth| depth.parse().ok())
@@ -85,12 +159,22 @@ fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
         super::complain(&format!(
             "`{name}` leads back to this wrapper, {depth} times over"
         ));
-        return ExitCode::from(LAUNCHER_FAILED);
+        return Err(ExitCode::from(LAUNCHER_FAILED));
     }
+    Ok(depth + 1)
+}
+
+fn become_it(mut command: Command, argv: &[OsString]) -> ExitCode {
     if let Some(before) = FILES_BEFORE.get() {
         let _ = setrlimit(Resource::Nofile, *before);
     }
-    let error = command.env(DEPTH, (depth + 1).to_string()).exec();
+    match next_depth(argv) {
+        Ok(depth) => not_run(argv, &command.env(DEPTH, depth.to_string()).exec()),
+        Err(code) => code,
+    }
+}
+
+fn not_run(argv: &[OsString], error: &io::Error) -> ExitCode {
     let code = if error.kind() == std::io::ErrorKind::NotFound {
         NOT_FOUND
     } else {

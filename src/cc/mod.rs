@@ -9,6 +9,7 @@
 mod commit;
 mod depfile;
 mod hub;
+mod judge;
 mod local;
 mod look;
 mod output;
@@ -21,11 +22,12 @@ pub use hub::{Hub, HubError, socket_path};
 pub use local::LAUNCHER_FAILED;
 pub use look::Disk;
 
-use crate::job::{Ending, Job};
+use crate::job::{Ending, Job, Role};
 use crate::rules::{self, Decision, Reason, RuleSet};
 use crate::wire::codec;
 use crate::wire::messages::{FromClient, Submit, Task};
 use depfile::Known;
+use judge::Judge;
 use session::{End, Session};
 use std::ffi::OsString;
 use std::io::Write;
@@ -55,6 +57,9 @@ Environment:
   CPODS_DISABLE=1   run COMMAND here, as if cpods were not there
   CPODS_FALLBACK=0  fail (exit code 125) where a job meant for a pod would run here
   CPODS_HUB=SOCKET  the hub's socket (default: cpods/hub.sock in $XDG_RUNTIME_DIR)
+  CPODS_STRICT=1    fail (exit code 1) where the tool's rule sees a failure behind its exit code 0
+  CPODS_SECONDS=N   end a job on a pod after N seconds (0: never; default: as its rule says)
+  CPODS_MEMORY=MIB  address space of each of its processes there (0: no limit)
   CPODS_RULES=DIR   folder of your own rule files
   CPODS_VERBOSE=1   say on stderr what was done with each command, and why
   CPODS_LOG=FILE    append the same to FILE
@@ -168,20 +173,17 @@ impl Call {
         let mut hub = match Hub::connect() {
             Ok(hub) => hub,
             Err(error @ HubError::Misconfigured { .. }) => return fail(&chain(&error)),
-            Err(error) => return self.fall_back(&chain(&error)),
+            Err(error) => return self.fall_back(&chain(&error), &rules),
         };
         let job = match rules::resolve(&parsed, &hub.roots, &Disk) {
             Decision::Remote(job) => job,
             Decision::Local(reason) => return self.local_by_rule(&rules, &reason),
         };
         match self.submit(*job, &hub) {
-            Ok((job, submit)) => {
-                let rule = rules.rule(&job.need.tool);
-                self.remote(&job, submit, &mut hub, rule)
-            }
+            Ok((job, submit)) => self.remote(&job, submit, &mut hub, &rules),
             Err(why) => {
                 tell(parsed.tool(), &why);
-                self.fall_back(&why)
+                self.fall_back(&why, &rules)
             }
         }
     }
@@ -203,6 +205,7 @@ impl Call {
             job.need.overlay_only.get_or_insert_with(why);
             job.rewrite_args.clear();
         }
+        job.limits = surroundings::limits(job.limits);
         let need = job.need.clone();
         let task = Task { job, surroundings };
         let bytes = codec::encode(&task).map_err(|error| error.to_string())?;
@@ -227,13 +230,8 @@ impl Call {
         ))
     }
 
-    fn remote(
-        &self,
-        job: &Job,
-        mut submit: Submit,
-        hub: &mut Hub,
-        rule: Option<&rules::Rule>,
-    ) -> ExitCode {
+    fn remote(&self, job: &Job, mut submit: Submit, hub: &mut Hub, rules: &RuleSet) -> ExitCode {
+        let rule = rules.rule(&job.need.tool);
         let mut session = Session {
             outputs: &job.outputs,
             spool: output::Spool::new(),
@@ -244,12 +242,20 @@ impl Call {
                 cwd: &self.cwd,
                 system: rule.map_or(&[][..], |rule| &rule.system),
             },
+            judge: judge::strict_of(rule).map(Judge::new),
         };
         let why = loop {
             match session.run(hub, &submit) {
                 Ok(End::Ran(ending)) => {
                     note(&format!("remote: {}: {ending:?}", self.argv[0].display()));
                     return exit_code(ending);
+                }
+                Ok(End::Judged(why)) => {
+                    let outputs = job.outputs.iter().filter(|it| it.role == Role::Output);
+                    let outputs: Vec<_> = outputs
+                        .filter_map(|it| hub.roots.absolute(&it.at))
+                        .collect();
+                    return self.judged(&why, &outputs);
                 }
                 Ok(End::Local(why)) => break why,
                 Ok(End::Missing) => {
@@ -277,7 +283,7 @@ impl Call {
                 }
             }
         };
-        self.fall_back(&why)
+        self.fall_back(&why, rules)
     }
 
     /// A command that is not for pods. A known tool takes one of the machine's slots.
@@ -290,19 +296,19 @@ impl Call {
         );
         tell(&tool, &reason.why);
         match (&self.program, rule) {
-            (Some(program), Some(_)) => local::run_in_slot(program, &self.argv),
+            (Some(program), Some(_)) => self.in_slot(program, rules),
             _ => self.here(),
         }
     }
 
     /// A job for pods that runs here after all.
-    fn fall_back(&self, why: &str) -> ExitCode {
+    fn fall_back(&self, why: &str, rules: &RuleSet) -> ExitCode {
         if !may_fall_back() {
             return fail(&format!("not run here, since CPODS_FALLBACK=0: {why}"));
         }
         note(&format!("local: {}: {why}", self.argv[0].display()));
         match &self.program {
-            Some(program) => local::run_in_slot(program, &self.argv),
+            Some(program) => self.in_slot(program, rules),
             None => self.here(),
         }
     }

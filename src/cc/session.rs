@@ -3,6 +3,7 @@
 use super::commit::{Commit, CommitError};
 use super::depfile::Known;
 use super::hub::Hub;
+use super::judge::Judge;
 use super::output::Spool;
 use crate::job::{Ending, Role, Wrote};
 use crate::paths::{Bytes, RootPath, Roots};
@@ -18,6 +19,8 @@ use std::path::{Component, Path, PathBuf};
 pub(crate) enum End {
     /// The tool ran, its output was shown, what it wrote is in place.
     Ran(Ending),
+    /// The same with exit code 0, but the rule says that it failed: why.
+    Judged(String),
     /// The hub says: run it yourself.
     Local(String),
     /// The tool failed and said that a file is not there. Nothing was shown or put in place.
@@ -58,6 +61,8 @@ pub(crate) struct Session<'a> {
     pub(crate) not_found: &'a [crate::rules::Text],
     /// What it may have read, by its depfile.
     pub(crate) known: Known<'a>,
+    /// Where success is judged by the rule, too.
+    pub(crate) judge: Option<Judge<'a>>,
 }
 
 struct Try {
@@ -76,7 +81,7 @@ impl Session<'_> {
         if let Err(error) = hub.say(&FromClient::Submit(Box::new(submit.clone()))) {
             return Ok(End::Lost(error));
         }
-        self.spool.restart();
+        self.restart();
         let mut this = Try {
             roots: hub.roots.clone(),
             commit: Commit::default(),
@@ -91,6 +96,9 @@ impl Session<'_> {
             };
             match frame {
                 Frame::Data(_, channel, bytes) if channel <= STDERR => {
+                    if let Some(judge) = &mut self.judge {
+                        judge.hear(channel, bytes);
+                    }
                     self.spool
                         .push(channel, bytes)
                         .map_err(SessionError::Output)?;
@@ -117,6 +125,13 @@ impl Session<'_> {
         }
     }
 
+    fn restart(&mut self) {
+        self.spool.restart();
+        if let Some(judge) = &mut self.judge {
+            judge.restart();
+        }
+    }
+
     fn on_message(
         &mut self,
         this: &mut Try,
@@ -128,7 +143,7 @@ impl Session<'_> {
                 this.packed.clear();
                 this.commit = Commit::default();
                 this.stamp = Some(stamp);
-                self.spool.restart();
+                self.restart();
             }
             ToClient::Output {
                 index,
@@ -181,10 +196,29 @@ impl Session<'_> {
                 return Ok(End::Foreign(path));
             }
         }
+        let failure = self.failure(this, finished);
         let is_inside = |path: &Path| is_inside(&this.roots, path);
         std::mem::take(&mut this.commit).finish(stamp, &finished.digests, &is_inside)?;
         self.spool.show().map_err(SessionError::Output)?;
-        Ok(End::Ran(finished.ending))
+        Ok(match failure {
+            Some(why) => End::Judged(why),
+            None => End::Ran(finished.ending),
+        })
+    }
+
+    /// Why the rule takes a tool's success for a failure.
+    fn failure(&mut self, this: &Try, finished: &Finished) -> Option<String> {
+        let judge = self
+            .judge
+            .as_mut()
+            .filter(|_| finished.ending.is_success())?;
+        let primary = self
+            .outputs
+            .iter()
+            .filter(|output| output.role == Role::Output);
+        let paths = primary.filter_map(|output| this.roots.absolute(&output.at));
+        let missing: Vec<_> = paths.filter(|path| !this.commit.has_file(path)).collect();
+        judge.failure(&missing)
     }
 }
 

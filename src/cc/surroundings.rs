@@ -2,7 +2,7 @@
 //! build it belongs to.
 
 use super::spelling::links;
-use crate::job::Surroundings;
+use crate::job::{Limits, Surroundings};
 use crate::paths::{Bytes, Roots};
 use crate::wire::messages::ClientKey;
 use rustix::process::{Resource, getrlimit};
@@ -145,6 +145,15 @@ impl Ancestor {
             started,
             is_passage,
         })
+    }
+}
+
+/// The rule's limits, or those that the user sets.
+pub(crate) fn limits(of_rule: Limits) -> Limits {
+    let set = |name| std::env::var(name).ok()?.parse().ok();
+    Limits {
+        seconds: set("CPODS_SECONDS").unwrap_or(of_rule.seconds),
+        memory_mib: set("CPODS_MEMORY").unwrap_or(of_rule.memory_mib),
     }
 }
 

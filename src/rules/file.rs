@@ -37,6 +37,8 @@ pub(super) struct File {
     pub(super) operands: Operands,
     pub(super) rewrite: Rewrite,
     pub(super) env: Vec<Spanned<Env>>,
+    pub(super) pod: Pod,
+    pub(super) strict: Strict,
     pub(super) ninja: Ninja,
     pub(super) flags: Vec<Spanned<Flag>>,
 }
@@ -127,6 +129,29 @@ pub(super) struct Rewrite {
     pub(super) each_root: Option<Vec<Word>>,
     pub(super) once: Option<Vec<Word>>,
     pub(super) dep_target: Option<Vec<Word>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pod {
+    pub(super) env: BTreeMap<String, Word>,
+    pub(super) prepare: Option<Vec<Word>>,
+    pub(super) seconds: Option<u32>,
+    pub(super) memory_mib: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Strict {
+    pub(super) output: Option<bool>,
+    pub(super) says: Option<Vec<Says>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Says {
+    pub(super) lines: Vec<Word>,
+    pub(super) why: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -106,7 +106,7 @@ fn flag(
     let value = value(layer, said)?;
     let is_path = !matches!(
         value,
-        Value::Text | Value::Word | Value::Words | Value::Language
+        Value::Text | Value::Word | Value::Words | Value::SpacedWords | Value::Language
     );
     for (key, given) in [
         ("after", flag.after.is_some()),
@@ -215,7 +215,7 @@ fn table(
     value: Value,
     tables: &[&str],
 ) -> Result<u8, RuleError> {
-    let passes = matches!(value, Value::Word | Value::Words);
+    let passes = matches!(value, Value::Word | Value::Words | Value::SpacedWords);
     let Some(to) = &said.get_ref().to else {
         return match passes {
             true => Err(layer.fault(&said.span(), "to", "missing: whose words are they?")),

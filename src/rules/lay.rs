@@ -4,7 +4,8 @@
 use super::compile::{Layer, RuleError};
 use super::file::{self, Word};
 use super::rule::{
-    Language, List, Mode, NameMap, Operands, Probe, Rewrite, Rule, Search, Text, Value, Variable,
+    Language, List, Mode, NameMap, Operands, Pod, Probe, Rewrite, Rule, Says, Search, Strict, Text,
+    Value, Variable,
 };
 use toml::Spanned;
 
@@ -71,6 +72,8 @@ pub(super) fn lay(rule: &mut Rule, layer: &Layer) -> Result<(), RuleError> {
     languages(rule, layer)?;
     operands(&mut rule.operands, layer)?;
     rewrite(&mut rule.rewrite, layer)?;
+    pod(&mut rule.pod, layer)?;
+    strict(&mut rule.strict, layer)?;
     file.env
         .iter()
         .try_for_each(|env| variables(rule, layer, env))
@@ -197,7 +200,10 @@ fn operands(operands: &mut Operands, layer: &Layer) -> Result<(), RuleError> {
     let said = &layer.file.operands;
     if let Some(value) = &said.value {
         operands.value = *value.get_ref();
-        if matches!(operands.value, Value::Word | Value::Words | Value::Language) {
+        if matches!(
+            operands.value,
+            Value::Word | Value::Words | Value::SpacedWords | Value::Language
+        ) {
             return Err(layer.fault(&value.span(), "value", "an operand is text or a path"));
         }
     }
@@ -228,6 +234,37 @@ fn rewrite(rewrite: &mut Rewrite, layer: &Layer) -> Result<(), RuleError> {
     }
     if let Some(all) = &said.dep_target {
         rewrite.dep_target = layer.templates("dep_target", all, &["{output}"])?;
+    }
+    Ok(())
+}
+
+fn pod(pod: &mut Pod, layer: &Layer) -> Result<(), RuleError> {
+    let said = &layer.file.pod;
+    for (name, word) in &said.env {
+        let value = layer.template("env", word, &["{warm}", "{bin}"])?;
+        let env = pod.env.to_mut();
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone().into(), value));
+    }
+    if let Some(command) = &said.prepare {
+        pod.prepare = layer.templates("prepare", command, &["{warm}", "{bin}"])?;
+    }
+    pod.seconds = said.seconds.unwrap_or(pod.seconds);
+    pod.memory_mib = said.memory_mib.unwrap_or(pod.memory_mib);
+    Ok(())
+}
+
+fn strict(strict: &mut Strict, layer: &Layer) -> Result<(), RuleError> {
+    let said = &layer.file.strict;
+    strict.output = said.output.unwrap_or(strict.output);
+    if let Some(all) = &said.says {
+        let says = all.iter().map(|one| {
+            Ok(Says {
+                lines: layer.globs("lines", &one.lines)?,
+                why: one.why.clone().into(),
+            })
+        });
+        strict.says = says.collect::<Result<_, RuleError>>()?;
     }
     Ok(())
 }

@@ -25,10 +25,16 @@ pub use classify::{Parsed, classify, parse};
 pub use explain::{Argument, Explanation, Written, explain};
 pub use resolve::resolve;
 pub use rule::{
-    Attach, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands, Probe,
-    Rewrite, Rule, Search, Table, Text, Value, Variable,
+    Attach, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands, Pod, Probe,
+    Rewrite, Rule, Says, Search, Strict, Table, Text, Value, Variable,
 };
 pub use set::{RuleSet, machine_identity};
+pub use written::outputs_of;
+
+/// Whether a text fits one of the globs that rules hold.
+pub fn fits(glob: &str, text: &[u8]) -> bool {
+    glob::matches(glob.as_bytes(), text)
+}
 
 #[cfg(test)]
 mod compile_tests;

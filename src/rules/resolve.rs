@@ -5,7 +5,7 @@ use super::classify::{Parsed, is_system};
 use super::rule::{Rule, Text, Value, Variable};
 use super::scan::{Mark, SYSTEM_FILE, join, reason};
 use super::set::{basename, machine_identity};
-use crate::job::{Arg, Job, Need, Output, Piece, Program, Role};
+use crate::job::{Arg, Job, Limits, Need, Output, Piece, Program, Role};
 use crate::paths::{Bytes, RootPath, Roots, normalise};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -75,6 +75,10 @@ impl<'a> Resolver<'a> {
                 .iter()
                 .map(|glob| glob.to_string())
                 .collect(),
+            limits: Limits {
+                seconds: scan.rule.pod.seconds,
+                memory_mib: scan.rule.pod.memory_mib,
+            },
         })
     }
 

@@ -53,10 +53,54 @@ pub struct Rule {
     pub scratch: List<Text>,
     /// Directories that every machine has for itself; paths there are passed on as they stand.
     pub system: List<Text>,
+    /// What a pod gives it, and how much it may take there.
+    pub pod: Pod,
+    /// When exit code 0 is a failure.
+    pub strict: Strict,
     /// Ninja rules for `cpods-gen rules`.
     pub ninja: List<NinjaRule>,
     /// The variables that they use, by name.
     pub ninja_variables: List<NinjaVariable>,
+}
+
+/// What a pod gives to a tool's jobs, and how much these may take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Variables set on the pod, name and value; `{warm}` is the warm directory, `{bin}` that of the
+    /// resolved program.
+    pub env: List<(Text, Text)>,
+    /// A command that fills the warm directory, once for each identity of the tool.
+    pub prepare: List<Text>,
+    /// A job that runs longer is ended; 0 is no limit.
+    pub seconds: u32,
+    /// Address space of each process of a job; 0 is no limit.
+    pub memory_mib: u32,
+}
+
+impl Pod {
+    /// Whether jobs see a warm directory.
+    pub fn is_warm(&self) -> bool {
+        let named = |(_, value): &(Text, Text)| value.contains("{warm}");
+        !self.prepare.is_empty() || self.env.iter().any(named)
+    }
+}
+
+/// When a job that ended with exit code 0 has failed all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strict {
+    /// Without a primary output that was written.
+    pub output: bool,
+    /// With such a line among what it says.
+    pub says: List<Says>,
+}
+
+/// Lines that mean a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Says {
+    /// Globs on a whole line of standard output or error.
+    pub lines: List<Text>,
+    /// What they mean.
+    pub why: Text,
 }
 
 /// A Ninja rule for the tool. Texts are in Ninja's own syntax.
@@ -215,6 +259,8 @@ pub enum Value {
     Word,
     /// Words for a sub-program, with commas between them.
     Words,
+    /// The same, with spaces between, as a shell takes them.
+    SpacedWords,
     /// An input if such a file exists below a root, else text.
     Guess,
     /// A file that is read.

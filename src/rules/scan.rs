@@ -185,19 +185,14 @@ impl<'r> Scan<'r> {
                 return self.set_language(&name);
             }
             Value::Word => return self.feed(usize::from(flag.table), at, cwd, look),
-            Value::Words => {
-                let mut start = at.1.start;
-                let ends: Vec<usize> = text
-                    .iter()
-                    .map(|byte| *byte == b',')
-                    .enumerate()
-                    .filter_map(|(n, is)| is.then_some(n + at.1.start))
-                    .collect();
-                for end in ends.into_iter().chain([at.1.end]) {
-                    self.feed(usize::from(flag.table), (at.0, start..end), cwd, look);
-                    start = end + 1;
+            Value::Words => return self.words(flag, &at, b',', cwd, look),
+            Value::SpacedWords => {
+                let quotes = |byte: &u8| b"'\"\\$`".contains(byte);
+                if text.iter().any(quotes) && text.contains(&b'/') {
+                    let text = text.to_vec();
+                    return self.stays_local("quotes words for a sub-program", &text);
                 }
-                return;
+                return self.words(flag, &at, b' ', cwd, look);
             }
             other => role(other),
         };
@@ -247,6 +242,23 @@ impl<'r> Scan<'r> {
         if let Some(mark) = self.marks.last_mut() {
             mark.only_in_root = flag.only_in_root.as_deref().map(Into::into);
             mark.suffix = suffix.into();
+        }
+    }
+
+    /// Takes the words of a value, with `between` between them, for a sub-program.
+    fn words(&mut self, flag: &'r Flag, at: &At, between: u8, cwd: &Path, look: &dyn Look) {
+        let table = usize::from(flag.table);
+        let ends: Vec<usize> = (at.1.clone())
+            .filter(|n| self.words.words[at.0][*n] == between)
+            .chain([at.1.end])
+            .collect();
+        let mut start = at.1.start;
+        for end in ends {
+            // Several spaces are as one; nothing between commas is a word all the same.
+            if start < end || between == b',' {
+                self.feed(table, (at.0, start..end), cwd, look);
+            }
+            start = end + 1;
         }
     }
 

@@ -1,11 +1,24 @@
 //! What a command line writes: the end of stage 1, when all words were looked at.
 
-use super::ask::{FileKind, Look};
+use super::ask::{Command, FileKind, Look};
+use super::classify::parse_all;
 use super::rule::Text;
-use super::scan::{Scan, Source, kind};
-use super::set::basename;
+use super::scan::{Scan, Source, join, kind};
+use super::set::{RuleSet, basename};
 use crate::job::Role;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The primary outputs of a command line, whether or not a pod may run it; absolute paths.
+pub fn outputs_of(rules: &RuleSet, command: &Command<'_>, look: &dyn Look) -> Vec<PathBuf> {
+    let Ok(parsed) = parse_all(rules, command, look) else {
+        return Vec::new();
+    };
+    let scan = &parsed.scan;
+    let unnamed = scan.unnamed.iter();
+    let unnamed = unnamed.filter(|(_, role)| *role == Role::Output);
+    let all = scan.output.iter().chain(unnamed.map(|(path, _)| path));
+    all.map(|path| join(command.cwd, path)).collect()
+}
 
 impl Scan<'_> {
     /// After the last word: the mode, and the outputs that no word names.

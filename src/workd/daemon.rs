@@ -5,6 +5,7 @@ use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
 use super::{hours, report, session, stdio, tools};
 use crate::job::Digest;
+use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
 use crate::wire::socket::{is_friend, listen};
 use crate::wire::stream::WireError;
@@ -86,7 +87,7 @@ impl Args {
     pub fn config(
         &self,
         file: PodFile,
-        tools: FindTools,
+        (tools, rules): (FindTools, Arc<RuleSet>),
         machine_slots: Option<TakeMachineSlot>,
     ) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -113,6 +114,7 @@ impl Args {
             },
             warden: "/proc/self/exe".into(),
             tools,
+            rules,
             machine_slots,
             in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })
@@ -153,14 +155,16 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.report {
         report::tell_time()?;
-        let mut found = report::find_tools(&crate::rulefiles::load_own()?);
+        let rules = Arc::new(crate::rulefiles::load_own()?);
+        let mut found = report::find_tools(&rules);
         found.retain(|tool| file.allows(&tool.offered.tool));
-        let config = args.config(file, FindTools::fixed(Vec::new()), None)?;
+        let config = args.config(file, (FindTools::fixed(Vec::new()), rules), None)?;
         report::tell(config, found)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let rules = Arc::new(crate::rulefiles::load_own()?);
     let tools = if args.tool.is_empty() {
-        Tools::new(Arc::new(crate::rulefiles::load_own()?)).find()
+        Tools::new(Arc::clone(&rules)).find()
     } else {
         given_tools(&args.tool)?
     };
@@ -168,7 +172,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     let tools = tools.only(move |tool| allowed.allows(tool));
     run(
         args,
-        args.config(file, tools, Some(Arc::new(machine_slot)))?,
+        args.config(file, (tools, rules), Some(Arc::new(machine_slot)))?,
     )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,11 +11,13 @@
 //! | `trial` | proves that a view works and confines |
 //! | `run` | one job from start to answer |
 //! | `pipes`, `outputs` | what it prints and what it wrote, on the way to the hub |
+//! | `warm` | what tools keep from run to run |
 //! | `spelling` | makes a `PWD` through symlinks hold in the view |
 //! | [`render`] | a job's pieces to words (pure) |
 //! | [`mapback`] | a view's paths back to the hub's, in streams (pure) |
 //! | [`capture`] | what a job wrote |
 //! | `lower` | what is asked of the roots' files before a job |
+//! | `limits` | what a job may take |
 //! | `health` | tells a pod's fault from a tool's |
 //! | `scratch` | directories on disk and their removal |
 //! | [`warden`] | sandboxes |
@@ -32,6 +34,7 @@ pub mod file;
 mod files;
 mod health;
 mod hours;
+mod limits;
 mod lower;
 pub mod mapback;
 mod outputs;
@@ -43,11 +46,13 @@ mod scratch;
 pub mod session;
 mod spelling;
 mod sshfs;
+mod start;
 mod stdio;
 mod tools;
 mod trial;
 mod view;
 pub mod warden;
+mod warm;
 pub mod worker;
 
 pub use daemon::{command, main};

@@ -1,19 +1,21 @@
 //! One job on this pod, from its start to its last message.
 
+use super::limits;
 use super::lower;
 use super::mapback::MapBack;
 use super::outputs::Outputs;
 use super::pipes::{Piece, Stream};
-use super::render::{Layout, Rendered, render};
+use super::render::{Layout, render};
 use super::session::{Out, Session};
 use super::spelling;
+use super::start;
 use super::view::View;
 use super::warden::proto::{FromInit, Run};
 use super::warden::{Ended, Init};
+use super::warm::{self, Given};
 use crate::job::{Digest, Ending, Job, Program, Usage};
-use crate::paths::Bytes;
 use crate::wire::frame::{STDERR, STDOUT};
-use crate::wire::messages::{Finished, FromPod, JobNumber, Task, ViewKind};
+use crate::wire::messages::{Finished, FromPod, JobNumber, OfferedTool, Task, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
 use std::any::Any;
 use std::io;
@@ -32,6 +34,8 @@ pub(crate) enum Stop {
     Fault(String),
     Declined(String),
     Cancelled,
+    /// Ended at its limit of time.
+    OutOfTime,
     /// The hub is gone; nobody wants an answer.
     Unheard,
 }
@@ -70,6 +74,7 @@ pub(crate) async fn run(
         }
         Err(Stop::Unheard) => return,
         Err(Stop::Cancelled) => (FromPod::Cancelled { job }, None),
+        Err(Stop::OutOfTime) => (runner.out_of_time(&task.job).await, None),
         Err(Stop::Declined(why)) => {
             tracing::info!(job = job.0, why, "job declined");
             (FromPod::Declined { job, why }, None)
@@ -97,7 +102,7 @@ impl Runner<'_> {
     async fn all(&self, tool: u32, task: &Task) -> Result<(Finished, OwnedFd), Stop> {
         let view = self.or_cancelled(self.session.view()).await?;
         let view = view.map_err(Stop::Fault)?;
-        let exe = self.tool(tool, &task.job)?;
+        let tool = self.tool(tool, &task.job)?;
         if view.kind == ViewKind::Overlay {
             let outputs = task.job.outputs.clone();
             let (place, dirs) = (&view.place, view.place.dirs.clone());
@@ -108,6 +113,7 @@ impl Runner<'_> {
             known.await.map_err(Stop::Declined)?;
         }
         let slot = self.slot().await?;
+        let given = self.given(&view, tool.as_ref(), &task.job).await?;
         let init = view.warden.take()?;
         let mounts = view.mounts(init.number);
         let layout = Layout {
@@ -123,9 +129,13 @@ impl Runner<'_> {
             }
         };
         let map_back = MapBack::new(rendered.map_back.iter().cloned());
-        let run = to_run(rendered, exe, task, &view).await?;
+        let exe = tool.map(|tool| tool.path);
+        let mut run = start::to_run(rendered, exe, task, &view).await?;
+        given.set(&mut run.env);
+        run.warm = given.name;
         let number = init.number;
-        let watched = self.watch(&view, init, &run, &map_back).await;
+        let seconds = task.job.limits.seconds;
+        let watched = self.watch(&view, init, &run, &map_back, seconds).await;
         drop(slot);
         let watched = watched.inspect_err(|_| self.clean(&view, number))?;
         let gone = watched.gone;
@@ -157,7 +167,7 @@ impl Runner<'_> {
     }
 
     /// The executable, if it is one of the offer's tools.
-    fn tool(&self, tool: u32, job: &Job) -> Result<Option<Bytes>, Stop> {
+    fn tool(&self, tool: u32, job: &Job) -> Result<Option<OfferedTool>, Stop> {
         if matches!(job.program, Program::InRoot(_)) {
             return Ok(None);
         }
@@ -168,7 +178,7 @@ impl Runner<'_> {
                 if offered.tool == job.need.tool
                     && job.need.identity.is_none_or(|id| id == offered.identity) =>
             {
-                Ok(Some(offered.path.clone()))
+                Ok(Some(offered.clone()))
             }
             _ => {
                 let need = &job.need;
@@ -176,6 +186,33 @@ impl Runner<'_> {
                 Err(Stop::Declined(why))
             }
         }
+    }
+
+    /// What the pod gives to a job of this tool.
+    async fn given(
+        &self,
+        view: &View,
+        tool: Option<&OfferedTool>,
+        job: &Job,
+    ) -> Result<Given, Stop> {
+        let worker = &self.session.worker;
+        match (worker.config.rules.rule(&job.need.tool), tool) {
+            (Some(rule), Some(tool)) => {
+                let given = warm::give(worker, view, rule, tool);
+                self.or_cancelled(given).await?
+            }
+            _ => Ok(Given::default()),
+        }
+    }
+
+    /// Says that a job was ended at its limit.
+    async fn out_of_time(&self, job: &Job) -> FromPod {
+        let line = limits::out_of_time_line(job);
+        tracing::info!(job = self.number.0, "ended at its limit");
+        // A hub that is gone needs no answer.
+        let _ = self.data((STDERR, line.into_bytes())).await;
+        let (job, finished) = (self.number, limits::out_of_time(job));
+        FromPod::Finished { job, finished }
     }
 
     /// Waits for room: on this pod, and, for the machine's own hub, on the machine.
@@ -214,7 +251,7 @@ impl Runner<'_> {
                 usage,
                 room,
             } => (ending, usage, room),
-            FromInit::NotStarted { errno } => return Err(not_started(&run.exe, errno)),
+            FromInit::NotStarted { errno } => return Err(start::not_started(&run.exe, errno)),
             FromInit::NotSetUp { what, errno } => {
                 let error = io::Error::from_raw_os_error(errno);
                 return Err(Stop::Fault(format!("{what}: {error}")));
@@ -242,6 +279,7 @@ impl Runner<'_> {
         init: Init,
         run: &Run,
         map_back: &MapBack,
+        seconds: u32,
     ) -> Result<Watched, Stop> {
         let mut stdout = Stream::new(STDOUT, map_back)?;
         let mut stderr = Stream::new(STDERR, map_back)?;
@@ -251,6 +289,8 @@ impl Runner<'_> {
         // While the tool runs, the next job's init is made ready.
         view.warden.restock();
         let (stdout, stderr) = (&mut stdout.0, &mut stderr.0);
+        let limit = tokio::time::sleep(Duration::from_secs(seconds.into()));
+        tokio::pin!(limit);
         let ended = loop {
             let piece = tokio::select! {
                 biased;
@@ -262,6 +302,10 @@ impl Runner<'_> {
                 piece = stderr.read(), if stderr.open => piece?,
                 piece = stdout.read(), if stdout.open => piece?,
                 ended = init.ended() => break ended,
+                () = &mut limit, if seconds > 0 => {
+                    let _ = view.warden.kill(init).await;
+                    return Err(Stop::OutOfTime);
+                }
             };
             self.data(piece).await?;
         };
@@ -323,35 +367,4 @@ struct Watched {
     gone: oneshot::Receiver<Option<String>>,
     /// The end of stderr.
     tail: Vec<u8>,
-}
-
-fn not_started(exe: &Bytes, errno: i32) -> Stop {
-    let error = io::Error::from_raw_os_error(errno);
-    let why = format!("start `{}`: {error}", exe.display());
-    match error.kind() {
-        io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => Stop::Fault(why),
-        _ => Stop::Declined(why),
-    }
-}
-
-async fn to_run(
-    rendered: Rendered,
-    exe: Option<Bytes>,
-    task: &Task,
-    view: &View,
-) -> io::Result<Run> {
-    let (wanted, dirs) = (rendered.out_dirs, view.place.dirs.clone());
-    let out_dirs = view.place.ask(move || lower::out_dirs(&wanted, &dirs));
-    let out_dirs = out_dirs.await?;
-    Ok(Run {
-        exe: rendered.exe.or(exe).unwrap_or_default(),
-        argv: rendered.argv,
-        env: rendered.env,
-        cwd: rendered.cwd,
-        umask: task.surroundings.umask & 0o777,
-        limits: task.surroundings.limits.clone(),
-        roots: rendered.roots,
-        out_dirs,
-        files: rendered.files,
-    })
 }

@@ -207,6 +207,7 @@ async fn start(
             .iter()
             .map(|dir| dir.as_path().into())
             .collect(),
+        warm: worker.warm.dir().into(),
         stage: dir.stage().as_path().into(),
     };
     let keep_ready = config.slots.clamp(1, MOST_READY) as usize;

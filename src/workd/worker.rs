@@ -5,6 +5,8 @@ use super::health::Health;
 use super::hours::IN_USE;
 use super::scratch::{self, Cleaner};
 use super::trial;
+use super::warm::Warm;
+use crate::rules::RuleSet;
 use crate::wire::messages::{Offer, OfferedTool, ViewKind};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -106,6 +108,8 @@ pub struct Config {
     pub warden: PathBuf,
     /// Finds the tools.
     pub tools: FindTools,
+    /// What is known of tools.
+    pub rules: Arc<RuleSet>,
     /// The machine-wide count, for sessions of the machine's own hub.
     pub machine_slots: Option<TakeMachineSlot>,
     /// Asked now and then, if no slots shall be offered while it is so.
@@ -132,6 +136,7 @@ pub struct Worker {
     pub(crate) slots: Semaphore,
     pub(crate) cleaner: Cleaner,
     pub(crate) health: Health,
+    pub(crate) warm: Warm,
     pub(crate) offer: watch::Sender<Offer>,
     /// Whether a person was there when last looked.
     in_use: Cell<bool>,
@@ -154,6 +159,7 @@ impl Worker {
             slots: Semaphore::new(config.slots as usize),
             cleaner: Cleaner::start()?,
             health: Health::new(),
+            warm: Warm::open(&config.cache)?,
             offer: watch::Sender::default(),
             in_use: Cell::new(config.in_use.as_ref().is_some_and(|ask| ask())),
             view_why: RefCell::default(),

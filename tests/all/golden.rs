@@ -2,8 +2,8 @@
 //! `wire::frame::PROTOCOL`, then write the new bytes with `CPODS_BLESS=1 cargo test golden`.
 
 use cpods::job::{
-    Arg, Digest, Ending, Job, Need, Output, Piece, Program, Role, Surroundings, Usage, Written,
-    Wrote,
+    Arg, Digest, Ending, Job, Limits, Need, Output, Piece, Program, Role, Surroundings, Usage,
+    Written, Wrote,
 };
 use cpods::paths::{RootId, RootPath, Roots};
 use cpods::wire::codec;
@@ -85,6 +85,10 @@ fn task() -> Task {
             role: Role::Output,
         }],
         scratch: vec!["**/*.tmp".into()],
+        limits: Limits {
+            seconds: 600,
+            memory_mib: 4096,
+        },
     };
     let surroundings = Surroundings {
         umask: 0o22,

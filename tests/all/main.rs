@@ -28,4 +28,8 @@ mod protocol;
 mod rules_real;
 mod run;
 mod sandbox;
+mod tools_context;
+mod tools_framac;
+mod tools_verifast;
+mod tools_z3;
 mod wrapper;

@@ -1,7 +1,7 @@
 //! A real `cpods-workd` and a small hub that gives it jobs, for tests and benchmarks of the worker.
 
 use cpods::job::{
-    Arg, Digest, Ending, Job, Need, Output, Piece, Program, Role, Surroundings, Written,
+    Arg, Digest, Ending, Job, Limits, Need, Output, Piece, Program, Role, Surroundings, Written,
 };
 use cpods::paths::Roots;
 use cpods::wire::blocking::{Connection, Frame};
@@ -227,6 +227,7 @@ impl Hub {
             inputs: vec![],
             outputs: vec![],
             scratch: vec![],
+            limits: Limits::default(),
         };
         let surroundings = Surroundings {
             umask: 0o022,

@@ -1,7 +1,7 @@
 //! Jobs rendered for both views.
 
 use super::*;
-use crate::job::{Need, Output};
+use crate::job::{Limits, Need, Output};
 
 const ROOTS: [&str; 2] = ["/home/u/one", "/srv/two"];
 
@@ -43,6 +43,7 @@ fn job(args: Vec<Arg>) -> Job {
         inputs: vec![],
         outputs: vec![],
         scratch: vec![],
+        limits: Limits::default(),
     }
 }
 

@@ -10,7 +10,9 @@ use super::sys::{self, Step, StepError};
 use super::template::{HOST, mount_tmpfs, path};
 use super::tool::{self, Tool};
 use crate::job::{Ending, Usage};
+use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
+use crate::workd::warm;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -125,6 +127,9 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             mount_overlay(*index, root.path.as_path(), &ready.own)?;
         }
     }
+    if let Some(name) = &run.warm {
+        mount_warm(name, &ready.own)?;
+    }
     for dir in &run.out_dirs {
         make_dir(up.join(dir.as_path()), 0o755)?;
     }
@@ -136,6 +141,20 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             .step(|| format!("write `{}`", path.display()))?;
     }
     Ok(())
+}
+
+/// Mounts a warm directory: what this job changes in it is this job's own.
+fn mount_warm(name: &Bytes, own: &Path) -> Result<(), StepError> {
+    let lower = format!("{HOST}/warm/{}", name.display());
+    let upper = own.join(warm::CHANGES);
+    let work = own.join("warm/work");
+    make_dir(own.join("warm"), 0o755)?;
+    make_dir(&upper, 0o755)?;
+    make_dir(&work, 0o755)?;
+    let (upper, work) = (upper.display(), work.display());
+    let options =
+        format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile,index=off");
+    overlay(&options, Path::new(warm::SHOWN))
 }
 
 /// Mounts root `index` over its own path, its changes to be seen in `own/up/index`.
@@ -154,6 +173,10 @@ fn mount_overlay(index: u16, target: &Path, own: &Path) -> Result<(), StepError>
     // called on the pod. `volatile`: nothing here outlives the job, so nothing is synced.
     let options =
         format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile,index=off");
+    overlay(&options, target)
+}
+
+fn overlay(options: &str, target: &Path) -> Result<(), StepError> {
     let options = CString::new(options)
         .map_err(|_| Errno::INVAL)
         .step(|| "overlay options".into())?;

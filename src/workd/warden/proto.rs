@@ -70,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) roots: Vec<RootDir>,
     /// Read-only directories beside the usual ones.
     pub(crate) system: Vec<Bytes>,
+    /// The pod's folder of warm directories.
+    pub(crate) warm: Bytes,
     /// An empty directory of the pod on which the new root is mounted while it is built.
     pub(crate) stage: Bytes,
 }
@@ -125,6 +127,8 @@ pub(crate) struct Run {
     pub(crate) out_dirs: Vec<Bytes>,
     /// Files to write before the tool starts (response files).
     pub(crate) files: Vec<(Bytes, Bytes)>,
+    /// The name of the warm directory that the job gets.
+    pub(crate) warm: Option<Bytes>,
 }
 
 /// Room left where the job's files lie.

@@ -32,6 +32,7 @@ const ETC: &[&str] = &[
     "magic.mime",
     "mime.types",
     "nsswitch.conf",
+    "ocamlfind.conf*",
     "os-release",
     "papersize",
     "passwd",

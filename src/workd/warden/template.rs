@@ -11,6 +11,7 @@ use super::sys::{self, Step, StepError};
 use super::system;
 use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
+use crate::workd::warm;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CString;
@@ -101,7 +102,14 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn directories(&self) -> Result<(), StepError> {
-        for dir in ["proc", "tmp", "dev/shm", "etc", &HOST[1..]] {
+        for dir in [
+            "proc",
+            "tmp",
+            "dev/shm",
+            "etc",
+            &warm::SHOWN[1..],
+            &HOST[1..],
+        ] {
             self.make_dir(Path::new(dir))?;
         }
         Ok(())
@@ -116,6 +124,7 @@ impl Builder<'_> {
         if let Scratch::Disk(dir) = &setup.scratch {
             self.bind(dir.as_path(), &host("scratch"))?;
         }
+        self.bind(setup.warm.as_path(), &host("warm"))?;
         for (index, root) in setup.roots.iter().enumerate() {
             self.bind(root.files.as_path(), &host(&format!("root/{index}")))?;
         }
