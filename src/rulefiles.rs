@@ -17,7 +17,7 @@ use thiserror::Error;
 const CACHE: &str = ".cpods-rules-cache";
 
 /// Raised with every change of what a compiled rule holds.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// A folder of rules that cannot be used.
 #[derive(Debug, Error)]
@@ -116,6 +116,19 @@ pub fn load(folder: &Path) -> Result<RuleSet, LoadError> {
     };
     keep(folder, &cache);
     Ok(RuleSet::with_user(cache.rules))
+}
+
+/// The same of a folder that somebody named, and that therefore must be there.
+///
+/// # Errors
+/// See [`load`]; and an absent folder.
+pub fn load_named(folder: &Path) -> Result<RuleSet, LoadError> {
+    let found = std::fs::metadata(folder);
+    found.map_err(|source| LoadError::Read {
+        path: folder.into(),
+        source,
+    })?;
+    load(folder)
 }
 
 /// The rule files of the folder, in the order of their names; none where there is no folder.

@@ -3,6 +3,7 @@
 //! Only with `CPODS_STRICT=1`, since the tool itself says otherwise. Looks at what the tool says as
 //! it goes by, whether it is shown at once or held back; what it says is never changed.
 
+use super::listener::Listener;
 use super::{Call, Disk, complain, exit_code, local};
 use crate::rules::{self, RuleSet, Strict};
 use crate::wire::frame::STDERR;
@@ -117,15 +118,16 @@ impl Seen {
 }
 
 impl Call {
-    /// Runs the tool here, and waits for it only where its success is to be judged.
+    /// Runs the tool here, and waits for it only where somebody listens to it.
     pub(super) fn in_slot(&self, program: &Path, rules: &RuleSet) -> ExitCode {
-        let Some(strict) = strict_of(rules.rule_for(&self.argv[0])) else {
+        let rule = rules.rule_for(&self.argv[0]);
+        let mut listener = Listener::new(rule, || self.first_input(rules));
+        if listener.is_deaf() {
             return local::run_in_slot(program, &self.argv);
-        };
+        }
         let outputs = rules::outputs_of(rules, &self.command(), &Disk);
         let before: Vec<_> = outputs.iter().map(|path| Seen::at(path)).collect();
-        let mut judge = Judge::new(strict);
-        let ending = match local::watch_in_slot(program, &self.argv, &mut judge) {
+        let ending = match local::watch_in_slot(program, &self.argv, &mut listener) {
             Ok(ending) => ending,
             Err(code) => return code,
         };
@@ -134,8 +136,7 @@ impl Call {
         }
         let missing = outputs.iter().zip(&before);
         let missing = missing.filter(|(path, before)| !before.is_written(path));
-        let missing: Vec<_> = missing.map(|(path, _)| path.clone()).collect();
-        match judge.failure(&missing) {
+        match listener.failure(|| missing.map(|(path, _)| path.clone()).collect()) {
             Some(why) => self.judged(&why, &outputs),
             None => exit_code(ending),
         }

@@ -1,6 +1,6 @@
 //! Runs the command on this machine, by becoming it.
 
-use super::judge::Judge;
+use super::listener::Listener;
 use crate::job::Ending;
 use crate::slots::{self, Slots};
 use crate::wire::frame::{STDERR, STDOUT};
@@ -68,7 +68,7 @@ pub(crate) fn allow_more_files() -> bool {
 pub(crate) fn watch_in_slot(
     program: &Path,
     argv: &[OsString],
-    judge: &mut Judge<'_>,
+    listener: &mut Listener<'_>,
 ) -> Result<Ending, ExitCode> {
     let mut command = command(program, argv);
     // Given back when the tool has ended.
@@ -93,11 +93,21 @@ pub(crate) fn watch_in_slot(
     let cannot_run = |error: io::Error| not_run(argv, &error);
     let mut child = command.spawn().map_err(cannot_run)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let heard = Mutex::new(judge);
+    let heard = Mutex::new(listener);
     std::thread::scope(|scope| {
         scope.spawn(|| pass_on(out, io::stdout(), STDOUT, &heard));
         scope.spawn(|| pass_on(err, io::stderr(), STDERR, &heard));
     });
+    if let Ok(listener) = heard.into_inner() {
+        for (channel, bytes) in listener.rest() {
+            let _ = match channel {
+                STDOUT => io::stdout()
+                    .write_all(&bytes)
+                    .and_then(|()| io::stdout().flush()),
+                _ => io::stderr().write_all(&bytes),
+            };
+        }
+    }
     let status = child.wait().map_err(|error| not_run(argv, &error))?;
     let low = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
     Ok(match (status.code(), status.signal()) {
@@ -111,7 +121,7 @@ fn pass_on(
     from: Option<impl Read>,
     mut to: impl Write,
     channel: u32,
-    judge: &Mutex<&mut Judge<'_>>,
+    heard: &Mutex<&mut Listener<'_>>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     let Some(mut from) = from else { return };
@@ -119,12 +129,12 @@ fn pass_on(
         if read == 0 {
             return;
         }
-        let piece = &buffer[..read];
-        if let Ok(mut judge) = judge.lock() {
-            judge.hear(channel, piece);
-        }
+        let piece = match heard.lock() {
+            Ok(mut listener) => listener.hear(channel, &buffer[..read]).into_owned(),
+            Err(_) => return,
+        };
         // Who listened is gone: so the tool is told when it writes on.
-        if to.write_all(piece).and_then(|()| to.flush()).is_err() {
+        if to.write_all(&piece).and_then(|()| to.flush()).is_err() {
             return;
         }
     }

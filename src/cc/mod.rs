@@ -8,8 +8,10 @@
 
 mod commit;
 mod depfile;
+mod gnu;
 mod hub;
 mod judge;
+mod listener;
 mod local;
 mod look;
 mod output;
@@ -27,7 +29,7 @@ use crate::rules::{self, Decision, Reason, RuleSet};
 use crate::wire::codec;
 use crate::wire::messages::{FromClient, Submit, Task};
 use depfile::Known;
-use judge::Judge;
+use listener::Listener;
 use session::{End, Session};
 use std::ffi::OsString;
 use std::io::Write;
@@ -58,6 +60,8 @@ Environment:
   CPODS_FALLBACK=0  fail (exit code 125) where a job meant for a pod would run here
   CPODS_HUB=SOCKET  the hub's socket (default: cpods/hub.sock in $XDG_RUNTIME_DIR)
   CPODS_STRICT=1    fail (exit code 1) where the tool's rule sees a failure behind its exit code 0
+  CPODS_DIAGNOSTICS=gnu  put what a tool says of a place in a file as compilers do:
+                    FILE:LINE:COLUMN: error: MESSAGE
   CPODS_SECONDS=N   end a job on a pod after N seconds (0: never; default: as its rule says)
   CPODS_MEMORY=MIB  address space of each of its processes there (0: no limit)
   CPODS_RULES=DIR   folder of your own rule files
@@ -188,6 +192,11 @@ impl Call {
         }
     }
 
+    /// The first file that the command line names.
+    fn first_input(&self, rules: &RuleSet) -> Option<OsString> {
+        rules::first_input_of(rules, &self.command(), &Disk)
+    }
+
     fn command(&self) -> rules::Command<'_> {
         rules::Command {
             argv: &self.argv,
@@ -242,7 +251,7 @@ impl Call {
                 cwd: &self.cwd,
                 system: rule.map_or(&[][..], |rule| &rule.system),
             },
-            judge: judge::strict_of(rule).map(Judge::new),
+            listener: Listener::new(rule, || self.first_input(rules)),
         };
         let why = loop {
             match session.run(hub, &submit) {

@@ -3,7 +3,7 @@
 use super::commit::{Commit, CommitError};
 use super::depfile::Known;
 use super::hub::Hub;
-use super::judge::Judge;
+use super::listener::Listener;
 use super::output::Spool;
 use crate::job::{Ending, Role, Wrote};
 use crate::paths::{Bytes, RootPath, Roots};
@@ -61,8 +61,8 @@ pub(crate) struct Session<'a> {
     pub(crate) not_found: &'a [crate::rules::Text],
     /// What it may have read, by its depfile.
     pub(crate) known: Known<'a>,
-    /// Where success is judged by the rule, too.
-    pub(crate) judge: Option<Judge<'a>>,
+    /// To what the tool says.
+    pub(crate) listener: Listener<'a>,
 }
 
 struct Try {
@@ -96,11 +96,9 @@ impl Session<'_> {
             };
             match frame {
                 Frame::Data(_, channel, bytes) if channel <= STDERR => {
-                    if let Some(judge) = &mut self.judge {
-                        judge.hear(channel, bytes);
-                    }
+                    let shown = self.listener.hear(channel, bytes);
                     self.spool
-                        .push(channel, bytes)
+                        .push(channel, &shown)
                         .map_err(SessionError::Output)?;
                 }
                 Frame::Data(_, channel, bytes) => {
@@ -127,9 +125,7 @@ impl Session<'_> {
 
     fn restart(&mut self) {
         self.spool.restart();
-        if let Some(judge) = &mut self.judge {
-            judge.restart();
-        }
+        self.listener.restart();
     }
 
     fn on_message(
@@ -184,6 +180,10 @@ impl Session<'_> {
                 "the hub sent a result before a place",
             )));
         };
+        for (channel, bytes) in self.listener.rest() {
+            let pushed = self.spool.push(channel, &bytes);
+            pushed.map_err(SessionError::Output)?;
+        }
         // A file outside the roots, which no pod is shown, may well be there on this machine.
         if !finished.ending.is_success() && self.spool.holds_any(self.not_found) {
             return Ok(End::Missing);
@@ -208,17 +208,16 @@ impl Session<'_> {
 
     /// Why the rule takes a tool's success for a failure.
     fn failure(&mut self, this: &Try, finished: &Finished) -> Option<String> {
-        let judge = self
-            .judge
-            .as_mut()
-            .filter(|_| finished.ending.is_success())?;
+        if !finished.ending.is_success() {
+            return None;
+        }
         let primary = self
             .outputs
             .iter()
             .filter(|output| output.role == Role::Output);
         let paths = primary.filter_map(|output| this.roots.absolute(&output.at));
-        let missing: Vec<_> = paths.filter(|path| !this.commit.has_file(path)).collect();
-        judge.failure(&missing)
+        let missing = || paths.filter(|path| !this.commit.has_file(path)).collect();
+        self.listener.failure(missing)
     }
 }
 

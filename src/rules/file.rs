@@ -39,6 +39,7 @@ pub(super) struct File {
     pub(super) env: Vec<Spanned<Env>>,
     pub(super) pod: Pod,
     pub(super) strict: Strict,
+    pub(super) diagnostics: Option<Vec<Diagnostic>>,
     pub(super) ninja: Ninja,
     pub(super) flags: Vec<Spanned<Flag>>,
 }
@@ -152,6 +153,13 @@ pub(super) struct Strict {
 pub(super) struct Says {
     pub(super) lines: Vec<Word>,
     pub(super) why: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Diagnostic {
+    pub(super) line: Word,
+    pub(super) severity: Word,
 }
 
 #[derive(Debug, Default, Deserialize)]

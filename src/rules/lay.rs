@@ -4,13 +4,16 @@
 use super::compile::{Layer, RuleError};
 use super::file::{self, Word};
 use super::rule::{
-    Language, List, Mode, NameMap, Operands, Pod, Probe, Rewrite, Rule, Says, Search, Strict, Text,
-    Value, Variable,
+    Diagnostic, Language, List, Mode, NameMap, Operands, Pod, Probe, Rewrite, Rule, Says, Search,
+    Strict, Text, Value, Variable,
 };
 use toml::Spanned;
 
 /// Placeholders in the names of files that the tool writes.
 pub(super) const WRITTEN: [&str; 3] = ["{base}", "{stem}", "{source}"];
+
+/// Placeholders in what a tool says of a place in a file.
+pub(super) const HOLES: [&str; 4] = ["{file}", "{line}", "{column}", "{message}"];
 
 pub(super) fn words(all: &[Word]) -> List<Text> {
     let all: Vec<Text> = all
@@ -74,6 +77,12 @@ pub(super) fn lay(rule: &mut Rule, layer: &Layer) -> Result<(), RuleError> {
     rewrite(&mut rule.rewrite, layer)?;
     pod(&mut rule.pod, layer)?;
     strict(&mut rule.strict, layer)?;
+    if let Some(said) = &layer.file.diagnostics {
+        rule.diagnostics = said
+            .iter()
+            .map(|one| diagnostic(layer, one))
+            .collect::<Result<_, _>>()?;
+    }
     file.env
         .iter()
         .try_for_each(|env| variables(rule, layer, env))
@@ -267,6 +276,18 @@ fn strict(strict: &mut Strict, layer: &Layer) -> Result<(), RuleError> {
         strict.says = says.collect::<Result<_, RuleError>>()?;
     }
     Ok(())
+}
+
+fn diagnostic(layer: &Layer, said: &file::Diagnostic) -> Result<Diagnostic, RuleError> {
+    let severity = said.severity.get_ref();
+    if !["error", "warning", "note"].contains(&severity.as_str()) {
+        let message = format!("`{severity}` is none of `error`, `warning`, `note`");
+        return Err(layer.fault(&said.severity.span(), "severity", message));
+    }
+    Ok(Diagnostic {
+        line: layer.template("line", &said.line, &HOLES)?,
+        severity: severity.clone().into(),
+    })
 }
 
 fn variables(rule: &mut Rule, layer: &Layer, said: &Spanned<file::Env>) -> Result<(), RuleError> {

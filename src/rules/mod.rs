@@ -7,6 +7,7 @@
 mod ask;
 mod classify;
 pub mod compile;
+mod diagnostics;
 mod explain;
 mod file;
 mod flags;
@@ -22,14 +23,15 @@ mod written;
 
 pub use ask::{Command, Decision, FileKind, Look, Reason};
 pub use classify::{Parsed, classify, parse};
+pub use diagnostics::{Diagnosis, diagnose};
 pub use explain::{Argument, Explanation, Written, explain};
 pub use resolve::resolve;
 pub use rule::{
-    Attach, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands, Pod, Probe,
-    Rewrite, Rule, Says, Search, Strict, Table, Text, Value, Variable,
+    Attach, Diagnostic, Flag, Language, List, Mode, NameMap, NinjaRule, NinjaVariable, Operands,
+    Pod, Probe, Rewrite, Rule, Says, Search, Strict, Table, Text, Value, Variable,
 };
 pub use set::{RuleSet, machine_identity};
-pub use written::outputs_of;
+pub use written::{first_input_of, outputs_of};
 
 /// Whether a text fits one of the globs that rules hold.
 pub fn fits(glob: &str, text: &[u8]) -> bool {

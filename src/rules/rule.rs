@@ -57,6 +57,8 @@ pub struct Rule {
     pub pod: Pod,
     /// When exit code 0 is a failure.
     pub strict: Strict,
+    /// How it speaks of places in files, the first that fits first.
+    pub diagnostics: List<Diagnostic>,
     /// Ninja rules for `cpods-gen rules`.
     pub ninja: List<NinjaRule>,
     /// The variables that they use, by name.
@@ -101,6 +103,15 @@ pub struct Says {
     pub lines: List<Text>,
     /// What they mean.
     pub why: Text,
+}
+
+/// A line that speaks of a place in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// What the whole line looks like: text, `*`, `{file}`, `{line}`, `{column}`, `{message}`.
+    pub line: Text,
+    /// `error`, `warning` or `note`.
+    pub severity: Text,
 }
 
 /// A Ninja rule for the tool. Texts are in Ninja's own syntax.

@@ -6,6 +6,8 @@ use super::rule::Text;
 use super::scan::{Scan, Source, join, kind};
 use super::set::{RuleSet, basename};
 use crate::job::Role;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The primary outputs of a command line, whether or not a pod may run it; absolute paths.
@@ -18,6 +20,15 @@ pub fn outputs_of(rules: &RuleSet, command: &Command<'_>, look: &dyn Look) -> Ve
     let unnamed = unnamed.filter(|(_, role)| *role == Role::Output);
     let all = scan.output.iter().chain(unnamed.map(|(path, _)| path));
     all.map(|path| join(command.cwd, path)).collect()
+}
+
+/// The first file that a command line names to be worked on, as it spells it.
+pub fn first_input_of(rules: &RuleSet, command: &Command<'_>, look: &dyn Look) -> Option<OsString> {
+    let parsed = parse_all(rules, command, look).ok()?;
+    let scan = &parsed.scan;
+    let mark = scan.marks.iter().find(|mark| mark.role == Role::Input)?;
+    let word = scan.words.words.get(mark.word)?.get(mark.bytes.clone())?;
+    Some(OsStr::from_bytes(word).to_owned())
 }
 
 impl Scan<'_> {

@@ -155,14 +155,14 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.report {
         report::tell_time()?;
-        let rules = Arc::new(crate::rulefiles::load_own()?);
+        let rules = Arc::new(file.load_rules()?);
         let mut found = report::find_tools(&rules);
         found.retain(|tool| file.allows(&tool.offered.tool));
         let config = args.config(file, (FindTools::fixed(Vec::new()), rules), None)?;
         report::tell(config, found)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rules = Arc::new(crate::rulefiles::load_own()?);
+    let rules = Arc::new(file.load_rules()?);
     let tools = if args.tool.is_empty() {
         Tools::new(Arc::clone(&rules)).find()
     } else {

@@ -2,6 +2,8 @@
 
 use super::worker::ViewChoice;
 use crate::configfile::{self, FileError, Wrong, absolute, wrong};
+use crate::rulefiles::{self, LoadError};
+use crate::rules::RuleSet;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ pub struct PodFile {
     pub withhold: BTreeSet<String>,
     /// Read-only directories shown to jobs beside the usual ones.
     pub system: Vec<PathBuf>,
+    /// Folder of rule files for more tools, instead of the user's own.
+    pub rules: Option<PathBuf>,
     /// Which view.
     pub view: Option<ViewChoice>,
     /// Runs jobs without any sandbox.
@@ -52,12 +56,24 @@ struct File {
     offer: Option<BTreeSet<String>>,
     withhold: BTreeSet<String>,
     system: Vec<Spanned<String>>,
+    rules: Option<Spanned<String>>,
     view: Option<ViewChoice>,
     unsandboxed: Option<Spanned<bool>>,
     hours: Hours,
 }
 
 impl PodFile {
+    /// The rules of the tools that the pod may offer.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; also a folder that this file names and that is not there.
+    pub(super) fn load_rules(&self) -> Result<RuleSet, LoadError> {
+        match &self.rules {
+            Some(folder) => rulefiles::load_named(folder),
+            None => rulefiles::load_own(),
+        }
+    }
+
     /// Whether tools of this rule may be offered.
     pub(super) fn allows(&self, tool: &str) -> bool {
         let offered = self.offer.as_ref().is_none_or(|only| only.contains(tool));
@@ -106,20 +122,20 @@ fn parse(text: &str, home: Option<&Path>) -> Result<PodFile, Wrong> {
             "`unsandboxed` leaves no choice of `view`",
         );
     }
-    let mut system = Vec::new();
-    for dir in file.system {
-        let at = dir.span();
-        match absolute(dir.get_ref(), home) {
-            Ok(path) => system.push(path),
-            Err(what) => return wrong(at, format!("`system`: {what}")),
-        }
-    }
+    let path = |key: &str, said: &Spanned<String>| {
+        absolute(said.get_ref(), home)
+            .or_else(|what| wrong(said.span(), format!("`{key}`: {what}")))
+    };
+    let system = file.system.iter().map(|dir| path("system", dir));
+    let system = system.collect::<Result<_, _>>()?;
+    let rules = file.rules.as_ref().map(|dir| path("rules", dir));
     Ok(PodFile {
         slots: file.slots.map(Spanned::into_inner),
         nice: file.nice.map(Spanned::into_inner),
         offer: file.offer,
         withhold: file.withhold,
         system,
+        rules: rules.transpose()?,
         view: file.view,
         unsandboxed: file.unsandboxed.is_some_and(Spanned::into_inner),
         hours: file.hours,
@@ -142,6 +158,7 @@ mod tests {
             offer = ["gcc", "z3"]
             withhold = ["z3"]
             system = ["/opt/tools", "~/tools"]
+            rules = "~/rules"
             view = "rewrite"
             hours = "idle"
         "#;
@@ -153,6 +170,7 @@ mod tests {
             pod.system,
             ["/opt/tools", "/home/u/tools"].map(PathBuf::from)
         );
+        assert_eq!(pod.rules, Some("/home/u/rules".into()));
         assert_eq!(pod.view, Some(ViewChoice::Rewrite));
         assert_eq!(pod.hours, Hours::Idle);
         assert!(!pod.unsandboxed && parsed("unsandboxed = true").unwrap().unsandboxed);
@@ -174,6 +192,7 @@ mod tests {
             ("offer = \"gcc\"", 1, "`offer`: "),
             ("\n\nwithhold = [1]", 3, "`withhold`: "),
             ("system = [\n\"/opt\",\n\"tools\"]", 3, "`system`: `tools`"),
+            ("rules = \"mine\"", 1, "`rules`: `mine`"),
             ("view = \"all\"", 1, "`view`: "),
             ("view = \"auto\"\nunsandboxed = true", 2, "`unsandboxed`"),
             ("unsandboxed = 1", 1, "`unsandboxed`: "),

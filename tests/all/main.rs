@@ -8,6 +8,7 @@ mod tool;
 
 mod context_deps;
 mod depfiles;
+mod diagnostics;
 mod doctor;
 mod fallback;
 mod far;
@@ -19,6 +20,7 @@ mod house;
 mod identical;
 mod launcher;
 mod misconfigured;
+mod new_tool;
 mod ninja;
 mod ninja_ends;
 mod outputs;

@@ -1,0 +1,106 @@
+//! Adding a tool is writing one TOML file.
+
+use crate::support::{Daemon, Farm, bin, text, wait_for};
+use std::fs::{self, File};
+
+const DOT: &str = r#"
+summary = "Graphviz"
+programs = ["dot"]
+
+[probe]
+version = ["-V"]
+program = true
+libraries = true
+
+[operands]
+value = "input"
+required = true
+
+[[flags]]
+names = ["-T"]
+attach = "joined"
+value = "text"
+
+[[flags]]
+names = ["-o"]
+attach = "either"
+value = "output"
+
+[ninja.variables]
+dot_flags = "further flags"
+
+[[ninja.rules]]
+name = "svg"
+about = "draws $in as $out"
+command = "$cpods dot -Tsvg $dot_flags $in -o $out"
+description = "DOT $out"
+"#;
+
+#[test]
+fn a_tool_is_added_by_one_file() {
+    let farm = Farm::without_hub();
+    let rules = farm.dir.path().join("rules");
+    fs::create_dir(&rules).unwrap();
+    fs::write(rules.join("dot.toml"), DOT).unwrap();
+    let config = farm.dir.path().join("pod.toml");
+    fs::write(&config, format!("rules = \"{}\"\n", rules.display())).unwrap();
+    let log = |name: &str| File::create(farm.dir.path().join(name)).unwrap();
+    let worker = farm
+        .command(bin("cpods-workd"))
+        .arg("--socket")
+        .arg(farm.pod_socket())
+        .arg("--cache")
+        .arg(farm.dir.path().join("cache"))
+        .arg("--config")
+        .arg(&config)
+        .stderr(log("pod1.log"))
+        .spawn();
+    let _worker = Daemon::new(worker.unwrap());
+    let hub = farm
+        .command(bin("cpods-schedd"))
+        .env("CPODS_RULES", &rules)
+        .arg("--socket")
+        .arg(farm.hub_socket())
+        .arg("--root")
+        .arg(&farm.root)
+        .args(["--patience", "0", "--pod"])
+        .arg(format!("pod1=unix:{}", farm.pod_socket().display()))
+        .stderr(log("schedd.log"))
+        .spawn();
+    let _hub = Daemon::new(hub.unwrap());
+    wait_for("dot to be offered", || {
+        let pod = farm.status()?["pods"][0].clone();
+        let tools = pod["tools"].as_array()?.clone();
+        tools.iter().any(|tool| tool["tool"] == "dot").then_some(())
+    });
+
+    // From its snippet, through Ninja.
+    let snippets = farm
+        .command(bin("cpods-gen"))
+        .env("CPODS_RULES", &rules)
+        .args(["rules", "dot", "-o"])
+        .arg(&farm.root)
+        .output()
+        .unwrap();
+    assert!(snippets.status.success(), "{}", text(&snippets));
+    farm.write("a.dot", "digraph { hub -> pod }\n");
+    farm.write(
+        "build.ninja",
+        "include dot.ninja\nbuild a.svg: dot_svg a.dot\n",
+    );
+    let built = farm
+        .command("ninja")
+        .env("CPODS_RULES", &rules)
+        .env("CPODS_FALLBACK", "0")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", text(&built));
+    assert_eq!(farm.finished(), 1, "{}", text(&built));
+    let svg = farm.read("a.svg");
+    assert!(
+        farm.bare(&["dot", "-Tsvg", "a.dot", "-o", "a.svg"])
+            .status
+            .success()
+    );
+    assert!(svg == farm.read("a.svg"), "the same picture");
+}
