@@ -8,7 +8,7 @@ mod operand;
 use super::ask::{Command, FileKind, Look, Reason};
 use super::glob;
 use super::rule::{Attach, Flag, Rule, Value};
-use super::words::Words;
+use super::words::{self, Words};
 use crate::job::Role;
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -185,15 +185,8 @@ impl<'r> Scan<'r> {
                 return self.set_language(&name);
             }
             Value::Word => return self.feed(usize::from(flag.table), at, cwd, look),
-            Value::Words => return self.words(flag, &at, b',', cwd, look),
-            Value::SpacedWords => {
-                let quotes = |byte: &u8| b"'\"\\$`".contains(byte);
-                if text.iter().any(quotes) && text.contains(&b'/') {
-                    let text = text.to_vec();
-                    return self.stays_local("quotes words for a sub-program", &text);
-                }
-                return self.words(flag, &at, b' ', cwd, look);
-            }
+            Value::Words => return self.words(flag, &at, cwd, look),
+            Value::SpacedWords => return self.spaced_words(flag, &at, cwd, look),
             other => role(other),
         };
         if let Some(after) = flag.after.as_deref().map(str::as_bytes) {
@@ -245,20 +238,32 @@ impl<'r> Scan<'r> {
         }
     }
 
-    /// Takes the words of a value, with `between` between them, for a sub-program.
-    fn words(&mut self, flag: &'r Flag, at: &At, between: u8, cwd: &Path, look: &dyn Look) {
-        let table = usize::from(flag.table);
+    /// Takes the words of a value, with commas between them, for a sub-program.
+    fn words(&mut self, flag: &'r Flag, at: &At, cwd: &Path, look: &dyn Look) {
         let ends: Vec<usize> = (at.1.clone())
-            .filter(|n| self.words.words[at.0][*n] == between)
+            .filter(|n| self.words.words[at.0][*n] == b',')
             .chain([at.1.end])
             .collect();
         let mut start = at.1.start;
         for end in ends {
-            // Several spaces are as one; nothing between commas is a word all the same.
-            if start < end || between == b',' {
-                self.feed(table, (at.0, start..end), cwd, look);
-            }
+            self.feed(usize::from(flag.table), (at.0, start..end), cwd, look);
             start = end + 1;
+        }
+    }
+
+    /// The same of words that a shell will split.
+    fn spaced_words(&mut self, flag: &'r Flag, at: &At, cwd: &Path, look: &dyn Look) {
+        let text = self.text(at).to_vec();
+        for part in words::spaced(&text) {
+            match part {
+                Ok(part) => {
+                    let range = at.1.start + part.start..at.1.start + part.end;
+                    self.feed(usize::from(flag.table), (at.0, range), cwd, look);
+                }
+                Err(part) => {
+                    self.stays_local("quotes a path for a sub-program", &text[part]);
+                }
+            }
         }
     }
 

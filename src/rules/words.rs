@@ -134,9 +134,80 @@ pub(super) fn split(content: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
+/// Where the words of a text are that a shell will split. A word that is quoted as a whole is given
+/// without its quotes. One that is spelled in any other way is an error where it may hold a path,
+/// which could not be replaced in it, and text otherwise.
+pub(super) fn spaced(text: &[u8]) -> Vec<Result<Range<usize>, Range<usize>>> {
+    let mut found = Vec::new();
+    let (mut start, mut quote, mut escaped) = (None, None, false);
+    for (at, &byte) in text.iter().enumerate() {
+        match (byte, quote) {
+            _ if escaped => escaped = false,
+            (b'\\', None | Some(b'"')) => {
+                escaped = true;
+                start.get_or_insert(at);
+            }
+            (_, Some(open)) if byte == open => quote = None,
+            (b'\'' | b'"', None) => {
+                quote = Some(byte);
+                start.get_or_insert(at);
+            }
+            (b' ' | b'\t' | b'\n', None) => {
+                found.extend(start.take().map(|start| spelled(text, start..at)));
+            }
+            _ => drop(start.get_or_insert(at)),
+        }
+    }
+    found.extend(start.map(|start| spelled(text, start..text.len())));
+    found
+}
+
+fn spelled(text: &[u8], word: Range<usize>) -> Result<Range<usize>, Range<usize>> {
+    let (inner, special) = match &text[word.clone()] {
+        [b'\'', .., b'\''] => (word.start + 1..word.end - 1, &b"'"[..]),
+        [b'"', .., b'"'] => (word.start + 1..word.end - 1, &b"\"\\$`"[..]),
+        _ => (word.clone(), &b"'\"\\$`*?[;&|<>()#~"[..]),
+    };
+    let is_plain = !text[inner.clone()]
+        .iter()
+        .any(|byte| special.contains(byte));
+    match is_plain {
+        true => Ok(inner),
+        false if text[word.clone()].contains(&b'/') => Err(word),
+        false => Ok(word),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_in_a_word_are_found_in_their_places() {
+        let shown = |text: &str| {
+            let parts = spaced(text.as_bytes()).into_iter();
+            let shown = parts.map(|part| match part {
+                Ok(part) => format!("<{}>", &text[part]),
+                Err(part) => format!("!{}!", &text[part]),
+            });
+            shown.collect::<String>()
+        };
+        for (text, expected) in [
+            ("", ""),
+            ("  -Ia  -Ib ", "<-Ia><-Ib>"),
+            ("'-DX=' '-DY=\"a/b.h\"' -Ic", "<-DX=><-DY=\"a/b.h\"><-Ic>"),
+            ("'-Ia b/c' \"-Id e\"", "<-Ia b/c><-Id e>"),
+            ("-I'a b'", "<-I'a b'>"),
+            (
+                "-I'a/b' -I$HOME/x -Ia\\ /b",
+                "!-I'a/b'!!-I$HOME/x!!-Ia\\ /b!",
+            ),
+            ("\"-I$HOME/x\" '-I$a/x'", "!\"-I$HOME/x\"!<-I$a/x>"),
+            ("-DX=\\\"y\\\" 'open", "<-DX=\\\"y\\\"><'open>"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn splits_as_the_compilers_do() {

@@ -252,9 +252,14 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
         Some(socket) => Some(listen(socket)?),
         None => None,
     };
-    let worker = Worker::start(config).await.context("start the worker")?;
-    tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&worker)));
-    tokio::task::spawn_local(tools::refresh_on_change(Rc::clone(&worker)));
+    let worker = Worker::open(config).context("start the worker")?;
+    // That may take long; hubs hear meanwhile that this worker lives.
+    let looking = Rc::clone(&worker);
+    tokio::task::spawn_local(async move {
+        looking.refresh().await;
+        tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&looking)));
+        tools::refresh_on_change(looking).await;
+    });
     tokio::task::spawn_local(hours::keep(Rc::clone(&worker)));
     match listener {
         None => {

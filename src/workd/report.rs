@@ -145,7 +145,8 @@ fn make(config: Config, tools: Vec<Found>) -> anyhow::Result<Report> {
         .build()?;
     let local = tokio::task::LocalSet::new();
     let offer = local.block_on(&runtime, async {
-        let worker = Worker::start(config).await?;
+        let worker = Worker::open(config)?;
+        worker.refresh().await;
         io::Result::Ok(worker.offer())
     })?;
     let system = rustix::system::uname();

@@ -162,6 +162,7 @@ async fn write_answers<W: AsyncWrite + Unpin>(
 
 /// Sends the offer, and again whenever it changes.
 async fn offer(session: &Rc<Session>) -> Result<(), WireError> {
+    session.worker.looked().await;
     let (_, files) = session.configured().await;
     if files != Files::Shared {
         // Whether there will be a view is known only with the files.
@@ -271,6 +272,8 @@ impl Session {
         let number = self.builds.get() + 1;
         self.builds.set(number);
         tokio::task::spawn_local(async move {
+            // Which views there can be is found out first.
+            session.worker.looked().await;
             let built = match &place {
                 Ok(place) => view::build(&session.worker, &roots, place).await,
                 Err(why) => Err(why.clone()),

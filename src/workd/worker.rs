@@ -138,6 +138,8 @@ pub struct Worker {
     pub(crate) health: Health,
     pub(crate) warm: Warm,
     pub(crate) offer: watch::Sender<Offer>,
+    /// Whether what it offers is known yet.
+    looked: watch::Sender<bool>,
     /// Whether a person was there when last looked.
     in_use: Cell<bool>,
     /// Why not a better view.
@@ -145,17 +147,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Sweeps the cache folder, finds the tools, and proves which view this machine can build, by
-    /// building it and compiling in it.
+    /// Sweeps the cache folder. What the worker offers is not known before [`Self::refresh`].
     ///
     /// # Errors
     /// The cache folder cannot be used.
-    pub async fn start(config: Config) -> io::Result<Rc<Self>> {
+    pub fn open(config: Config) -> io::Result<Rc<Self>> {
         let folder = config.cache.clone();
         std::fs::create_dir_all(&folder)
             .map_err(|e| io::Error::new(e.kind(), format!("make `{}`: {e}", folder.display())))?;
         scratch::sweep(&config.cache);
-        let worker = Rc::new(Self {
+        Ok(Rc::new(Self {
             slots: Semaphore::new(config.slots as usize),
             cleaner: Cleaner::start()?,
             health: Health::new(),
@@ -163,10 +164,9 @@ impl Worker {
             offer: watch::Sender::default(),
             in_use: Cell::new(config.in_use.as_ref().is_some_and(|ask| ask())),
             view_why: RefCell::default(),
+            looked: watch::Sender::default(),
             config,
-        });
-        worker.refresh().await;
-        Ok(worker)
+        }))
     }
 
     /// What it offers now.
@@ -174,7 +174,14 @@ impl Worker {
         self.offer.borrow().clone()
     }
 
-    /// Finds the tools again and tells all hubs.
+    /// Until what it offers is known for the first time.
+    pub(crate) async fn looked(&self) {
+        // The sender is ours, so it is there.
+        let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
+    }
+
+    /// Finds the tools, and proves which view this machine can build, by building it and compiling
+    /// in it; tells all hubs.
     pub async fn refresh(self: &Rc<Self>) {
         let find = Arc::clone(&self.config.tools.find);
         let tools = tokio::task::spawn_blocking(move || find()).await;
@@ -197,6 +204,7 @@ impl Worker {
             tools,
             ..Offer::default()
         });
+        self.looked.send_replace(true);
     }
 
     /// Looks whether a person uses the machine, and tells all hubs if that has changed.

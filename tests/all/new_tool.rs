@@ -1,7 +1,13 @@
 //! Adding a tool is writing one TOML file.
 
 use crate::support::{Daemon, Farm, bin, text, wait_for};
+use cpods::paths::Roots;
+use cpods::wire::blocking::Connection;
+use cpods::wire::frame::Peer;
+use cpods::wire::messages::{Files, FromPod, ToPod};
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
 const DOT: &str = r#"
 summary = "Graphviz"
@@ -103,4 +109,64 @@ fn a_tool_is_added_by_one_file() {
             .success()
     );
     assert!(svg == farm.read("a.svg"), "the same picture");
+}
+
+const SLOW: &str = r#"
+summary = "a tool that starts slowly"
+programs = ["slowtool"]
+
+[probe]
+version = ["--version"]
+
+[operands]
+value = "input"
+"#;
+
+#[test]
+fn a_pod_that_looks_for_its_tools_for_long_is_alive() {
+    let farm = Farm::without_hub();
+    let dir = farm.dir.path();
+    fs::create_dir(dir.join("rules")).unwrap();
+    fs::write(dir.join("rules/slowtool.toml"), SLOW).unwrap();
+    fs::create_dir(dir.join("bin")).unwrap();
+    let script = format!(
+        "#!/bin/sh\nwhile [ ! -e {}/go ]; do sleep 0.02; done\necho slowtool 1\n",
+        dir.display()
+    );
+    let tool = dir.join("bin/slowtool");
+    fs::write(&tool, script).unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}/bin:/usr/bin:/bin", dir.display());
+    let worker = farm
+        .command(bin("cpods-workd"))
+        .env("PATH", path)
+        .env("CPODS_RULES", dir.join("rules"))
+        .arg("--socket")
+        .arg(farm.pod_socket())
+        .arg("--cache")
+        .arg(dir.join("cache"))
+        .stderr(File::create(dir.join("pod1.log")).unwrap())
+        .spawn();
+    let _worker = Daemon::new(worker.unwrap());
+    let stream = wait_for("a socket", || UnixStream::connect(farm.pod_socket()).ok());
+    let mut pod = Connection::new(stream);
+    let configure = ToPod::Configure {
+        roots: Roots::default(),
+        own: false,
+        files: Files::Shared,
+    };
+    pod.send(Some(Peer::Hub), &configure).unwrap();
+    pod.hello(Peer::Pod).unwrap();
+    pod.send(None, &ToPod::Ping).unwrap();
+    let next = |pod: &mut Connection<UnixStream>| {
+        let frame = pod.frame().unwrap();
+        frame.message::<FromPod>().unwrap()
+    };
+    assert!(matches!(next(&mut pod), FromPod::Pong));
+    fs::write(dir.join("go"), "").unwrap();
+    let FromPod::Offer(offer) = next(&mut pod) else {
+        panic!("no offer")
+    };
+    let found = offer.tools.iter().find(|tool| tool.tool == "slowtool");
+    assert_eq!(found.map(|tool| &*tool.version), Some("slowtool 1"));
 }
