@@ -207,9 +207,9 @@ fn compilers_are_told_of_the_lines_of_the_document() {
     gcc.args(["-c", "x.c", "-o", "x.o"])
         .current_dir(desk.dir.path());
     let said = text(&gcc.output().unwrap());
-    assert!(said.contains("sub/part.tex:4:25: error: "), "{said}");
+    assert!(said.contains("sub/part.tex:4:24: error: "), "{said}");
     // The chunk after it says nothing, so it is line 6 of the file itself.
-    assert!(said.contains("x.c:6:27: error: "), "{said}");
+    assert!(said.contains("x.c:6:26: error: "), "{said}");
     let all = main.replace("\\starttext", "\\setupcpodscode[line=yes]\\starttext");
     desk.write("doc.tex", &all);
     desk.typeset(&["doc.tex"]);

@@ -1,16 +1,16 @@
 -- What a run of ConTeXt read and wrote, for Ninja.
 --
--- At the end of each pass this writes, beside the result, JOB.dep: a depfile whose target is the PDF
--- (`depfile = $out_stem.dep`), and JOB.written: the files that the run made, one a line. Both appear
--- by rename, so nobody reads half of one; the last pass wins. After a TeX error neither is written,
--- nor where `--errors` makes a missing file one.
+-- At the end of the last pass this writes, beside the result, JOB.dep: a depfile whose target is the
+-- PDF (`depfile = $out_stem.dep`), and JOB.written: the files that the pass made, one a line. Both
+-- appear by rename, so nobody reads half of one. After a TeX error neither is written, nor where
+-- `--errors` makes a missing file one.
 --
 -- Files that TeX itself opens are known to the resolver, figures to the figure base. What Lua code
 -- opens is seen by wrapping io.open and ConTeXt's helpers around it.
 -- Files of the installation's own trees are left out, and so are the run's own.
 
 -- The other modules of cpods share what is here: `outputs` are names that are never dependencies,
--- and what is given to `at_end` is run once, in the last pass, if there is no error.
+-- and what is given to `at_end` is run before that, if there is no error.
 
 local open = io.open
 local read, written = { }, { }
@@ -161,10 +161,11 @@ end
 local function finish()
     local arguments = environment.arguments or { }
     local job = environment.jobname or tex.jobname
-    if is_last_pass(job) then
-        for _, action in ipairs(last_actions) do
-            action()
-        end
+    if not is_last_pass(job) then
+        return
+    end
+    for _, action in ipairs(last_actions) do
+        action()
     end
 
     local own = { }
