@@ -165,7 +165,10 @@ fn made(
         let [_, _, written] = options.own();
         fs::remove_file(folder.join(&written))
             .with_context(|| format!("cannot remove `{written}`"))?;
-        bail!("`{gone}` is gone; the next build has the document write it again");
+        eprintln!(
+            "cpods-gen: error: `{gone}` is gone; the next build has the document write it again"
+        );
+        return Ok(ExitCode::from(WRONG));
     }
     let done = File::create(stamp);
     done.with_context(|| format!("cannot write `{}`", stamp.display()))?;

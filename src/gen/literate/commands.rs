@@ -4,7 +4,8 @@
 //! before the document has run cannot be in `$in`: for edges that read such files there is a second
 //! rule, with the names in `$files`.
 
-use super::plan::{Edge, is_joylol};
+use super::plan::Edge;
+use super::planner::is_joylol;
 use super::steps::Action;
 use crate::r#gen::ninja_value::quoted;
 use crate::r#gen::ninja_writer::{Escaped, NinjaError, Writer};

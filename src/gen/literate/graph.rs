@@ -290,3 +290,7 @@ impl Graph<'_> {
 fn bytes<'a>(all: impl IntoIterator<Item = &'a String>) -> Vec<&'a [u8]> {
     all.into_iter().map(|it| it.as_bytes()).collect()
 }
+
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+mod tests;

@@ -5,7 +5,8 @@
 
 use super::graph::Options;
 use super::plan::Plan;
-use crate::r#gen::ninja_writer::{Build, Escaped, NinjaError, Writer};
+use crate::r#gen::ninja_writer::{Build, Escaped, Writer};
+use anyhow::bail;
 use std::collections::BTreeSet;
 
 /// Those of the files that the document wrote which nothing else in the graph makes.
@@ -34,11 +35,23 @@ pub(super) fn dyndep(
     plan: &Plan<'_>,
     options: &Options,
     written: &BTreeSet<String>,
-) -> Result<Vec<u8>, NinjaError> {
+) -> anyhow::Result<Vec<u8>> {
     let mut writer = Writer::new();
     writer.variable("ninja_dyndep_version", &Escaped::value(b"1")?)?;
     let made = options.made();
     let outputs = outputs(plan, options, written);
+    let edges = plan.edges.iter().filter(|it| !it.found.is_empty());
+    let found = edges
+        .clone()
+        .flat_map(|it| it.found.iter().chain([&it.outputs[0]]));
+    // In other files of Ninja it stands in a variable.
+    if let Some(name) = found
+        .map(|it| &**it)
+        .chain(outputs.iter().copied())
+        .find(|it| it.contains('|'))
+    {
+        bail!("a dyndep file cannot hold the `|` in `{name}`");
+    }
     let outputs: Vec<_> = outputs.iter().map(|it| it.as_bytes()).collect();
     writer.build(&Build {
         outputs: &[made.as_bytes()],
@@ -48,7 +61,7 @@ pub(super) fn dyndep(
         variables: &[("restat", Escaped::value(b"1")?)],
         ..Build::default()
     })?;
-    for edge in plan.edges.iter().filter(|it| !it.found.is_empty()) {
+    for edge in edges {
         let found: Vec<_> = edge.found.iter().map(|it| it.as_bytes()).collect();
         writer.build(&Build {
             outputs: &[edge.primary().as_bytes()],

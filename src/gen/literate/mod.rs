@@ -7,7 +7,7 @@
 //! | `scan`, `declared` | the files of a document, and what it declares, without running it |
 //! | [`steps`] | code and steps, as declared in the text or listed by ConTeXt |
 //! | `document` | a document on the disk, and whether ConTeXt's lists are those of its text |
-//! | `plan`, `circle` | edges: what each reads, and who makes it |
+//! | `plan`, `planner`, `circle` | edges: what each reads, and who makes it |
 //! | `commands` | what each step runs |
 //! | `graph`, `late` | the Ninja file, and the dyndep file |
 //! | `depfile` | depfiles, read and written |
@@ -51,6 +51,7 @@ mod find;
 mod graph;
 mod late;
 mod plan;
+mod planner;
 mod scan;
 pub mod steps;
 mod tex;
