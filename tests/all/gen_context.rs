@@ -268,7 +268,9 @@ fn gen_context_follows_what_comes_and_goes() {
         desk.change("c-one.tex", "\\Hello", "\\Nonsense");
         let output = desk.ninja(&[]);
         assert!(!output.status.success(), "{}", text(&output));
+        assert!(text(&output).contains("tex error"), "{}", text(&output));
         assert!(!desk.path("prd-book.pdf").exists());
+        assert!(!desk.path("prd-book.pdf.tmp").exists());
         desk.change("c-one.tex", "\\Nonsense", "\\Hello");
         assert_eq!(desk.build(), sorted(&[&[TYPESET, GRAPH]]));
     }

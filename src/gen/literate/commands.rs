@@ -106,20 +106,22 @@ impl Rule {
     }
 }
 
-/// Typesets; `$modules` is where cpods' own modules lie.
+/// Typesets; `$modules` is where cpods' own modules lie. What ConTeXt says is shown if it fails, or
+/// makes no PDF; it stands in its log besides.
 pub(super) fn context(module: &str, rest: &str) -> String {
+    let run =
+        format!("$cpods context --batchmode {ERRORS} --path=$modules --usemodule={module} {rest}");
     format!(
-        "rm -f $out && $cpods context --batchmode {ERRORS} --path=$modules --usemodule={module} \
-         {rest} && test -f $out"
+        "rm -f $out && {{ {run} && test -f $out; }} > $out.tmp || {{ {SHOW} }} && rm -f $out.tmp"
     )
 }
 
+/// What was kept is shown.
+const SHOW: &str = "code=$$?; cat $out.tmp; rm -f $out.tmp; exit $$code;";
+
 /// The primary output gets what the command says; if it fails, that is shown.
 fn kept(command: &str) -> String {
-    format!(
-        "{command} > $out.tmp || {{ code=$$?; cat $out.tmp; rm -f $out.tmp; exit $$code; }} && \
-         mv -f $out.tmp $out"
-    )
+    format!("{command} > $out.tmp || {{ {SHOW} }} && mv -f $out.tmp $out")
 }
 
 /// The variables of an edge, in the shell's syntax.
