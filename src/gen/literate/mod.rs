@@ -10,7 +10,7 @@
 //! | `plan`, `planner`, `circle` | edges: what each reads, and who makes it |
 //! | `commands` | what each step runs |
 //! | `graph`, `late` | the Ninja file, and the dyndep file |
-//! | `depfile` | depfiles, read and written |
+//! | `depfile`, `includes` | depfiles, read and written; for tools that write none |
 //! | `cli` | `cpods-gen context` |
 //!
 //! # How Ninja gets to know what is only known after a run
@@ -49,6 +49,7 @@ mod depfile;
 mod document;
 mod find;
 mod graph;
+mod includes;
 mod late;
 mod plan;
 mod planner;
