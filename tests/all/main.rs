@@ -14,6 +14,7 @@ mod fallback;
 mod far;
 mod faults;
 mod full_disk;
+mod gen_context;
 mod gen_wrap;
 mod golden;
 mod house;

@@ -131,12 +131,13 @@ fn options(args: &ContextArgs) -> anyhow::Result<(PathBuf, Options)> {
         Some(output) => {
             let output = std::path::absolute(output).context("cannot find this folder")?;
             let output = crate::paths::normalise(&output);
-            let below = output.strip_prefix(crate::paths::normalise(&folder));
-            let below = below.with_context(|| {
-                let output = output.display();
-                format!("`{output}` does not lie in the document's folder, where Ninja has to run")
-            });
-            below?.to_owned()
+            match output.strip_prefix(crate::paths::normalise(&folder)) {
+                Ok(below) => below.to_owned(),
+                Err(_) => bail!(
+                    "`{}` does not lie in the document's folder, where Ninja has to run",
+                    output.display()
+                ),
+            }
         }
     };
     let options = Options {

@@ -3,11 +3,12 @@
 use super::find::Wanted;
 use super::graph::Options;
 use super::plan::{Known, Plan, plan};
+use super::planner::is_document;
 use super::scan::{Files, Scan, Sought, scan};
-use super::steps::{self, Lists};
+use super::steps::{self, Action, Lists};
 use super::{commands, depfile};
 use anyhow::Context;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
@@ -24,6 +25,8 @@ struct Exact {
 #[derive(Clone, Debug)]
 pub(super) struct Document {
     scan: Scan,
+    /// Its own, and those of the documents that its steps typeset.
+    sources: BTreeSet<String>,
     exact: Option<Exact>,
     known: Known,
 }
@@ -49,7 +52,7 @@ impl Document {
     pub(super) fn read(folder: &Path, options: &Options) -> anyhow::Result<Self> {
         let files = Folder(folder);
         let scan = scan(&files, &options.main, commands::job(&options.main));
-        let exact = exact(folder, options, &scan)?;
+        let exact = exact(folder, options)?;
         let lists = exact.as_ref().map_or(&scan.lists, |it| &it.lists);
         let made: BTreeSet<&str> = lists
             .steps
@@ -67,12 +70,41 @@ impl Document {
                 .filter_map(|it| name(it, &made))
                 .collect(),
         };
+        let others = lists.steps.iter().filter(|it| it.action == Action::Typeset);
+        let others = others.filter_map(|it| it.requires.iter().find(|it| is_document(it)));
+        let others: BTreeMap<&String, Scan> = others
+            .map(|it| {
+                (
+                    &it.file,
+                    super::scan::scan(&files, &it.file, commands::job(&it.file)),
+                )
+            })
+            .collect();
+        let shown = |scan: &Scan| {
+            let names = scan.sought.iter().filter_map(|it| name(it, &made));
+            names.filter(|it| made.contains(&**it)).collect()
+        };
+        let shown = others
+            .iter()
+            .map(|(file, scan)| ((*file).clone(), shown(scan)));
         let known = Known {
+            shown: shown.collect(),
             there,
             written: exact.as_ref().map(|it| it.written.clone()),
             reads,
         };
-        Ok(Self { scan, exact, known })
+        let more = others.values().flat_map(|it| it.sources.iter().cloned());
+        let sources = scan.sources.iter().cloned().chain(more);
+        // The graph would wait for itself.
+        let is_code = |name: &str| lists.code.iter().any(|it| it.file == name);
+        let sources = sources.filter(|it| !made.contains(&**it) && !is_code(it));
+        let sources = sources.collect();
+        Ok(Self {
+            scan,
+            sources,
+            exact,
+            known,
+        })
     }
 
     fn lists(&self) -> &Lists {
@@ -122,7 +154,7 @@ impl Document {
 
     /// What the graph is written from.
     pub(super) fn sources(&self) -> &BTreeSet<String> {
-        &self.scan.sources
+        &self.sources
     }
 
     /// What the document's run wrote, if that is known.
@@ -146,7 +178,7 @@ fn name(sought: &Sought, made: &BTreeSet<&str>) -> Option<String> {
     made.or(sought.found.as_ref()).cloned()
 }
 
-fn exact(folder: &Path, options: &Options, scan: &Scan) -> anyhow::Result<Option<Exact>> {
+fn exact(folder: &Path, options: &Options) -> anyhow::Result<Option<Exact>> {
     let at = |suffix| folder.join(options.of_job(suffix));
     let (Ok(json), Ok(dep)) = (fs::read(at("steps")), fs::read(at("dep"))) else {
         return Ok(None);
@@ -157,8 +189,11 @@ fn exact(folder: &Path, options: &Options, scan: &Scan) -> anyhow::Result<Option
     let Some(written) = written.into_iter().flatten().max() else {
         return Ok(None);
     };
-    let mut sources = scan.sources.union(&reads);
-    if sources.any(|it| time(&folder.join(it)).is_none_or(|it| it > written)) {
+    // What the text names besides, ConTeXt has not read.
+    if reads
+        .iter()
+        .any(|it| time(&folder.join(it)).is_none_or(|it| it > written))
+    {
         return Ok(None);
     }
     let lists = steps::read(&json);

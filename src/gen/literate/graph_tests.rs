@@ -66,6 +66,7 @@ fn known() -> Known {
             "src/joy.c",
         ])),
         reads: set(&["prd-book.tex", "plot.pdf"]),
+        ..Known::default()
     }
 }
 
@@ -166,7 +167,7 @@ fn odd_names_come_back() {
             .chain(["x y$/joylol".to_owned()])
             .collect(),
         written: Some([odd("?.late.c")].into()),
-        reads: BTreeSet::new(),
+        ..Known::default()
     };
     let options = options("my doc$.tex");
     let plan = plan(&lists, &options.own(), &known).unwrap();

@@ -4,7 +4,7 @@
 
 use super::planner::Planner;
 use super::steps::{Action, Lists, Step};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What there is.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Known {
     pub(super) written: Option<BTreeSet<String>>,
     /// Files that the document reads.
     pub(super) reads: BTreeSet<String>,
+    /// Outputs of steps that another document reads, by its name.
+    pub(super) shown: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// An edge for a step.

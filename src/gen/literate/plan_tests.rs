@@ -181,7 +181,7 @@ fn what_only_a_run_makes_is_found_late() {
         let known = Known {
             there,
             written: written.clone(),
-            reads: set(&[]),
+            ..Known::default()
         };
         let plan = planned(&lists, &known);
         match found {
@@ -209,6 +209,25 @@ fn what_the_document_shows_is_made_before_it() {
         ..Known::default()
     };
     assert_eq!(planned(&lists, &known).unwrap().shown, ["p.pdf"]);
+}
+
+#[test]
+fn what_another_document_shows_is_made_before_it() {
+    let lists = lists(
+        &[],
+        &[
+            "a run plot output=a.txt",
+            "b typeset document=b.pdf < document=b.tex",
+        ],
+    );
+    let known = Known {
+        there: set(&["b.tex"]),
+        shown: [("b.tex".to_owned(), set(&["a.txt"]))].into(),
+        ..Known::default()
+    };
+    let plan = planned(&lists, &known).unwrap();
+    assert_eq!(plan.edges[1].implicit, set(&["a.txt"]));
+    assert_eq!(plan.shown, [""; 0]);
 }
 
 #[test]

@@ -125,6 +125,8 @@ impl<'a, 'k> Planner<'a, 'k> {
         if step.action == Action::Typeset {
             let rest = edge.inputs.split_off(edge.inputs.len().min(1));
             edge.implicit.extend(rest);
+            let shown = edge.inputs.first().and_then(|it| self.known.shown.get(it));
+            edge.implicit.extend(shown.into_iter().flatten().cloned());
         }
         if is_own_tool && edge.program.is_none() {
             self.problem(step, "requires no program, and uses no tool");
@@ -281,6 +283,11 @@ impl<'a, 'k> Planner<'a, 'k> {
             self.problems.push(text);
         }
     }
+}
+
+/// Whether it may be what a step typesets.
+pub(super) fn is_document(item: &Item) -> bool {
+    matches!(item.kind, Kind::Document | Kind::Source)
 }
 
 fn is_on_line(step: &Step, kind: Kind) -> bool {
