@@ -176,10 +176,16 @@ fn gen_context_runs_what_a_change_needs() {
     for ninja in ninjas() {
         let desk = Desk::new(&ninja, BOOK);
         desk.must_generate(&["prd-book.tex"]);
+        let scanned = desk.read("build.ninja");
         let solved = ["SOLVE out/p.txt"];
         assert_eq!(
             desk.build(),
             sorted(&[&[TYPESET, GRAPH], &MAIN, &LIB, &solved])
+        );
+        assert_eq!(
+            desk.read("build.ninja"),
+            scanned,
+            "ConTeXt reads something else in the text"
         );
         assert_eq!(desk.read("out/test.txt"), "42\n");
         assert_eq!(desk.read("out/p.txt"), "unsat\n");
@@ -338,6 +344,49 @@ fn gen_context_learns_late_what_a_document_writes() {
     }
 }
 
+/// A document that shows what a step draws, in a folder, and a check of what is not compiled.
+const SHOWS: &[(&str, &str)] = &[
+    (
+        "doc/a main.tex",
+        "\\usemodule[cpods-code]\n\\starttext\n\\externalfigure[plot]\n\\input table\n\
+         \\startDescription{plot}{run} \\uses{sh} \\creates{figure}{plot.mps} \
+         \\creates{data}{table.tex} \\requires{script}{plot.sh} \\stopDescription\n\
+         \\startDescription{values}{analyse} \\requires{source}{f.c} \
+         \\flags{-lib-entry -main f} \\stopDescription\n\\stoptext\n",
+    ),
+    (
+        "doc/plot.sh",
+        "echo Table. > table.tex\nprintf '%s\\n' '%!PS' '%%BoundingBox: 0 0 9 9' \
+         'newpath 0 0 moveto 9 9 lineto stroke' '%%EOF'\n",
+    ),
+    ("doc/f.c", "int f(void) { return 1; }\n"),
+];
+
+#[test]
+fn gen_context_makes_first_what_a_document_shows() {
+    for ninja in ninjas() {
+        let desk = Desk::new(&ninja, SHOWS);
+        desk.must_generate(&["doc/a main.tex"]);
+        let build = || {
+            let output = desk.ninja(&["-C", "doc"]);
+            assert!(output.status.success(), "{}", text(&output));
+            let again = text(&desk.ninja(&["-C", "doc", "-d", "explain"]));
+            assert!(again.contains("no work to do"), "{again}");
+            ran(&output)
+        };
+        let typeset = ["CONTEXT a main.pdf", GRAPH];
+        let plot = ["RUN plot.mps"];
+        let check = ["CHECK values.analysed"];
+        assert_eq!(build(), sorted(&[&typeset, &plot, &check]));
+        desk.must_generate(&["doc/a main.tex", "--check", "-o", "doc/build.ninja"]);
+        desk.change("doc/plot.sh", "Table", "Another table");
+        assert_eq!(build(), sorted(&[&typeset, &plot]));
+        desk.change("doc/f.c", "1", "2");
+        assert_eq!(build(), check);
+        assert!(desk.read("doc/a main.log").contains("plot.mps"));
+    }
+}
+
 #[test]
 fn gen_context_tells_what_is_wrong() {
     let desk = Desk::new(Path::new("ninja"), BOOK);
@@ -413,6 +462,13 @@ fn gen_context_builds_on_a_pod() {
     // Archive and link stay.
     assert_eq!(farm.finished() - before, 6, "{:?}", farm.status());
     assert_eq!(farm.read("out/test.txt"), b"42\n");
+    let said = run(Path::new("ninja"), &["-n", "-d", "explain"]);
+    assert!(said.contains("no work to do"), "{said}");
+    // What comes back of the same code is no reason to compile it again.
+    let old = farm.read("c-one.tex");
+    farm.write("c-one.tex", [&old, &b"% more\n"[..]].concat());
+    run(Path::new("ninja"), &[]);
+    assert_eq!(farm.finished() - before, 7);
     let said = run(Path::new("ninja"), &["-n", "-d", "explain"]);
     assert!(said.contains("no work to do"), "{said}");
 }
