@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::graph::{self, Options};
-use super::{MODULES, depfile, includes, late};
+use super::{MODULES, commands, depfile, includes, late};
 use crate::r#gen::put::{check, put};
 use crate::r#gen::{context, rules};
 use anyhow::{Context, bail};
@@ -50,6 +50,10 @@ pub(in crate::r#gen) struct ContextArgs {
     /// Where the ConTeXt modules go, below the document's folder.
     #[arg(long, value_name = "DIR", default_value = MODULES)]
     modules: String,
+    /// Make checks (prove, analyse, verify) by this program only where they are asked for by name:
+    /// for what no pod offers. May be given several times.
+    #[arg(long, value_name = "TOOL")]
+    without: Vec<String>,
     /// Write nothing; fail if the graph is out of date.
     #[arg(long)]
     check: bool,
@@ -67,7 +71,7 @@ pub(in crate::r#gen) fn run(args: &ContextArgs) -> anyhow::Result<ExitCode> {
         bail!("`{}` is no line of the shell", options.flags);
     }
     let document = Document::read(&folder, &options)?;
-    let plan = match document.plan(&options) {
+    let mut plan = match document.plan(&options) {
         Ok(plan) => plan,
         Err(problems) => {
             for problem in problems {
@@ -76,6 +80,7 @@ pub(in crate::r#gen) fn run(args: &ContextArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(WRONG));
         }
     };
+    let left_out = plan.leave_out(|edge| options.without.contains(&commands::program(edge)));
     let nothing = Default::default();
     let written = document.written().unwrap_or(&nothing);
     if let Some(file) = &args.dyndep {
@@ -106,6 +111,9 @@ pub(in crate::r#gen) fn run(args: &ContextArgs) -> anyhow::Result<ExitCode> {
     }
     for note in document.notes() {
         eprintln!("cpods-gen: note: {note}");
+    }
+    for name in left_out {
+        eprintln!("cpods-gen: note: step `{name}` is left out of `all`; `ninja {name}` makes it");
     }
     context::install(&folder.join(&options.modules))?;
     put(&list, sources.as_bytes(), false)?;
@@ -172,6 +180,7 @@ fn options(args: &ContextArgs) -> anyhow::Result<(PathBuf, Options)> {
         modules: args.modules.clone(),
         flags: args.flags.clone(),
         local_depth: args.local_depth,
+        without: args.without.clone(),
     };
     Ok((folder, options))
 }

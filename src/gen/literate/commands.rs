@@ -200,6 +200,13 @@ fn tool(edge: &Edge<'_>) -> Vec<u8> {
     words.join(&b' ')
 }
 
+/// The name of the program that a step runs.
+pub(super) fn program(edge: &Edge<'_>) -> String {
+    let words = shell_words::split(edge.step.tool.as_deref().unwrap_or_default());
+    let first = words.ok().and_then(|words| words.into_iter().next());
+    first.unwrap_or_else(|| default_tool(edge).to_owned())
+}
+
 fn default_tool(edge: &Edge<'_>) -> &'static str {
     match edge.step.action {
         Action::Compile => {

@@ -21,6 +21,8 @@ pub(super) struct Options {
     pub(super) flags: String,
     /// How many commands that stay on this machine may run at a time.
     pub(super) local_depth: u32,
+    /// Programs of checks that are made only where they are asked for.
+    pub(super) without: Vec<String>,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
         if !self.flags.is_empty() {
             words.push(format!("--flags={}", self.flags));
         }
+        words.extend(self.without.iter().map(|it| format!("--without={it}")));
         let words: Vec<_> = words.iter().map(|it| quoted(it.as_bytes())).collect();
         words.join(&b' ')
     }

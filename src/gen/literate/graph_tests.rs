@@ -19,6 +19,7 @@ fn options(main: &str) -> Options {
         modules: super::super::MODULES.to_owned(),
         flags: String::new(),
         local_depth: 2,
+        without: Vec::new(),
     }
 }
 

@@ -64,6 +64,25 @@ pub(super) struct Plan<'a> {
     pub(super) has_outside: bool,
 }
 
+impl Plan<'_> {
+    /// Has checks made only where they are asked for by name; returns their steps' names.
+    pub(super) fn leave_out(&mut self, is_out: impl Fn(&Edge<'_>) -> bool) -> Vec<String> {
+        let out: Vec<_> = self
+            .edges
+            .iter()
+            .filter(|it| is_check(it.step.action) && is_out(it))
+            .map(|it| (it.step.name.clone(), it.outputs.clone()))
+            .collect();
+        for report in out.iter().flat_map(|(_, outputs)| outputs) {
+            self.unattached.remove(report);
+            for edge in &mut self.edges {
+                edge.validations.remove(report);
+            }
+        }
+        out.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
 /// Whether a step checks and makes nothing that others need.
 pub(super) fn is_check(action: Action) -> bool {
     matches!(action, Action::Prove | Action::Analyse | Action::Verify)

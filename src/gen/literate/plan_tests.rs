@@ -163,13 +163,20 @@ fn checks_are_validations_of_what_they_check() {
             "v verify < source=a.c",
         ],
     );
-    let plan = planned(&lists, &Known::default()).unwrap();
+    let mut plan = planned(&lists, &Known::default()).unwrap();
     for edge in &plan.edges[..2] {
         assert_eq!(edge.validations, set(&["p.proved", "v.verified"]));
     }
     assert_eq!(plan.unattached, set(&["e.txt"]));
     assert_eq!(plan.edges[3].outputs, ["e.txt"]);
     assert!(!plan.has_outside);
+
+    // Those of one program are left out; a step that makes something never is.
+    let left_out = plan.leave_out(|edge| matches!(edge.step.name.as_str(), "v" | "e" | "a"));
+    assert_eq!(left_out, ["e", "v"]);
+    assert_eq!(plan.edges[0].validations, set(&["p.proved"]));
+    assert!(plan.unattached.is_empty());
+    assert_eq!(plan.edges.len(), 5);
 }
 
 #[test]
