@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `cpods-deps` | writes what a run read as a depfile, and what it wrote |
+//! | `cpods-code` | typesets and extracts code, and lists the steps that a document declares |
 
 use anyhow::Context;
 use std::fs;
@@ -15,6 +16,12 @@ const FILES: &[(&str, &str)] = &[
         include_str!("context/t-cpods-deps.mkiv"),
     ),
     ("t-cpods-deps.lua", include_str!("context/t-cpods-deps.lua")),
+    (
+        "t-cpods-code.mkiv",
+        include_str!("context/t-cpods-code.mkiv"),
+    ),
+    ("t-cpods-code.lua", include_str!("context/t-cpods-code.lua")),
+    ("t-cpods-show.lua", include_str!("context/t-cpods-show.lua")),
 ];
 
 /// Where ConTeXt looks for a user's own modules, below the home: `texmf` is what its

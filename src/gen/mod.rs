@@ -9,6 +9,7 @@
 //! | [`patch`], [`put`] | changes that can be taken back; files written whole and only if they change |
 //! | [`compdb`], [`compdb_tools`] | other tools over the sources of a compilation database |
 //! | [`context`] | the ConTeXt modules that come with cpods |
+//! | [`literate`] | the graph of a ConTeXt document |
 //! | `cli`, `wrap_cli`, `compdb_cli` | the command line of `cpods-gen` |
 
 mod cli;
@@ -17,6 +18,7 @@ mod compdb_cli;
 pub mod compdb_tools;
 pub mod context;
 mod judge;
+pub mod literate;
 pub mod ninja_eval;
 pub mod ninja_reader;
 pub mod ninja_value;

@@ -6,6 +6,7 @@ mod sshd;
 mod support;
 mod tool;
 
+mod context_code;
 mod context_deps;
 mod depfiles;
 mod diagnostics;
@@ -14,6 +15,7 @@ mod fallback;
 mod far;
 mod faults;
 mod full_disk;
+mod gen_context;
 mod gen_wrap;
 mod golden;
 mod house;

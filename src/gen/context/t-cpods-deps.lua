@@ -1,15 +1,37 @@
 -- What a run of ConTeXt read and wrote, for Ninja.
 --
--- At the end of each pass this writes, beside the result, JOB.dep: a depfile whose target is the PDF
--- (`depfile = $out_stem.dep`), and JOB.written: the files that the run made, one a line. Both appear
--- by rename, so nobody reads half of one; the last pass wins. After a TeX error neither is written.
+-- At the end of the last pass this writes, beside the result, JOB.dep: a depfile whose target is the
+-- PDF (`depfile = $out_stem.dep`), and JOB.written: the files that the pass made, one a line. Both
+-- appear by rename, so nobody reads half of one. After a TeX error neither is written, nor where
+-- `--errors` makes a missing file one.
 --
 -- Files that TeX itself opens are known to the resolver, figures to the figure base. What Lua code
 -- opens is seen by wrapping io.open and ConTeXt's helpers around it.
 -- Files of the installation's own trees are left out, and so are the run's own.
 
+-- The other modules of cpods share what is here: `outputs` are names that are never dependencies,
+-- and what is given to `at_end` is run before that, if there is no error.
+
 local open = io.open
 local read, written = { }, { }
+local last_actions, failed = { }, false
+
+thirddata = thirddata or { }
+local cpods = { open = open, outputs = { } }
+thirddata.cpods = cpods
+
+function cpods.at_end(action)
+    last_actions[#last_actions + 1] = action
+end
+
+function cpods.wrote(name)
+    written[name] = true
+end
+
+-- The run fails, though TeX is content.
+function cpods.fail()
+    failed = true
+end
 
 local function recording(name, mode)
     local file, why, code = open(name, mode)
@@ -68,6 +90,7 @@ local function tidy(name)
     end
     return name
 end
+cpods.tidy = tidy
 
 local function is_of_a_tree(name)
     for _, tree in ipairs(trees) do
@@ -78,7 +101,7 @@ local function is_of_a_tree(name)
     -- ConTeXt's own, of whatever installation.
     return string.find(name, "/texmf[^/]*/tex/context/") ~= nil
         or string.find(name, "/luatex%-cache/") ~= nil
-        or string.find(name, "t%-cpods%-deps%.[a-z]+$") ~= nil
+        or string.find(name, "t%-cpods%-[a-z]+%.[a-z]+$") ~= nil
 end
 
 -- Make's syntax, as Ninja reads it.
@@ -94,26 +117,59 @@ local function sorted(names)
     table.sort(list)
     return list
 end
+cpods.sorted = sorted
 
 local function save(name, content)
     local aside = name .. ".part"
     local file = open(aside, "wb")
-    if file then
-        local done = file:write(content)
-        file:close()
-        if done then
-            os.rename(aside, name)
-        else
-            os.remove(aside)
-        end
+    if not file then
+        return false
     end
+    local done = file:write(content)
+    done = file:close() and done and os.rename(aside, name)
+    if not done then
+        os.remove(aside)
+    end
+    return done
+end
+cpods.save = save
+
+local function content_of(name)
+    local file = open(name, "rb")
+    local content = file and file:read("*a")
+    if file then
+        file:close()
+    end
+    return content
+end
+
+-- ConTeXt runs TeX again until what passes tell each other, JOB.tuc, is what it was. This pass's is
+-- JOB.tua until it ends.
+local function is_last_pass(job)
+    local arguments = environment.arguments or { }
+    local run, forced = tonumber(arguments.currentrun), tonumber(arguments.forcedruns)
+    local kind, most = tonumber(arguments.kindofrun), tonumber(arguments.maxnofruns)
+    if not run or kind == 3 or kind == 4 or (most and run >= most) then
+        return true
+    elseif forced then
+        return run == forced
+    end
+    local mine = content_of(job .. ".tua")
+    return mine == nil or mine == content_of(job .. ".tuc")
 end
 
 local function finish()
     local arguments = environment.arguments or { }
     local job = environment.jobname or tex.jobname
+    if not is_last_pass(job) then
+        return
+    end
+    for _, action in ipairs(last_actions) do
+        action()
+    end
+
     local own = { }
-    for _, suffix in ipairs { "pdf", "log", "tuc", "tua", "dep", "written" } do
+    for _, suffix in ipairs { "pdf", "log", "tuc", "tua", "dep", "written", "steps" } do
         own[job .. "." .. suffix] = true
     end
 
@@ -121,7 +177,8 @@ local function finish()
     local function add(name)
         if type(name) == "string" and name ~= "" then
             name = tidy(name)
-            if not is_of_a_tree(name) and not own[name] and lfs.isfile(name) then
+            if not is_of_a_tree(name) and not own[name] and not cpods.outputs[name]
+                and lfs.isfile(name) then
                 names[name] = true
             end
         end
@@ -157,4 +214,13 @@ local function finish()
     save(job .. ".written", #list > 0 and table.concat(list, "\n") .. "\n" or "")
 end
 
-luatex.registerstopactions(finish)
+-- After everything else, since only then it is known whether something is missing.
+local final = logs.finalactions
+function logs.finalactions(...)
+    local wrong = final(...)
+    if not wrong then
+        finish()
+        wrong = failed and { "cpods" }
+    end
+    return wrong
+end
