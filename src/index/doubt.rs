@@ -8,8 +8,8 @@
 //! - `#` and a number is how the kernel calls a file that was opened without a name and linked
 //!   later: the names of that inode are meant;
 //! - content written under a name that is gone: a file that was linked to another name and
-//!   unlinked from this one, whose writer goes on. Every name that was linked rather than created
-//!   while we listened may be meant.
+//!   unlinked from this one, whose writer goes on. Any name may be that other one: all are looked
+//!   at. (Programs that lock do close a file after they removed it; that says nothing.)
 
 use super::leave_out::{LeaveOut, is_temporary};
 use super::path;
@@ -45,13 +45,11 @@ pub(super) struct Doubt {
     pub(super) looks: BTreeMap<Vec<u8>, Sure>,
     /// Inode numbers whose names are void.
     pub(super) numbers: BTreeSet<u64>,
-    /// Something was written under a name that is gone.
-    pub(super) strays: bool,
 }
 
 impl Doubt {
     pub(super) fn is_empty(&self) -> bool {
-        self.dirs.is_empty() && self.looks.is_empty() && self.numbers.is_empty() && !self.strays
+        self.dirs.is_empty() && self.looks.is_empty() && self.numbers.is_empty()
     }
 
     /// The whole root, by stat.
@@ -81,9 +79,6 @@ pub(super) struct Ears {
     /// Names that came since the index was last true and are not gone again: content written under
     /// one of them is no surprise, though the index does not have it yet.
     born: BTreeSet<Box<[u8]>>,
-    /// Files that came without being written under their name: their writers may know them by
-    /// another, in which they go on.
-    linked_in: BTreeSet<Box<[u8]>>,
 }
 
 impl Ears {
@@ -111,9 +106,8 @@ impl Ears {
         if is_temporary(name) || leave_out.has(&path) {
             return;
         }
-        if let Some(number) = number(name) {
-            self.doubt.numbers.insert(number);
-        }
+        let number = number(name);
+        self.doubt.numbers.extend(number);
         let is_known = is_known(&path);
         if flags.contains(ReadFlags::ISDIR) {
             self.doubt.list(dir, Scope::Names);
@@ -127,27 +121,23 @@ impl Ears {
         } else {
             self.doubt.list(dir, Scope::Names);
         }
-        self.remember(dir, path, flags, is_known);
+        if number.is_none() && !flags.contains(ReadFlags::ISDIR) {
+            self.remember(dir, path, flags, is_known);
+        }
     }
 
     /// Keeps what later events are understood by.
     fn remember(&mut self, dir: &[u8], path: Vec<u8>, flags: ReadFlags, is_known: bool) {
         let came = ReadFlags::CREATE | ReadFlags::MOVED_TO;
         let went = ReadFlags::DELETE | ReadFlags::MOVED_FROM;
-        if flags.contains(ReadFlags::ISDIR) {
-        } else if flags.intersects(came) {
-            self.born.insert(path.clone().into());
-            self.linked_in.insert(path.into());
+        if flags.intersects(came) {
+            self.born.insert(path.into());
         } else if flags.intersects(went) {
             self.born.remove(path.as_slice());
-            self.linked_in.remove(path.as_slice());
-        } else {
-            if !is_known && !self.born.contains(path.as_slice()) {
-                self.doubt.strays = true;
-                self.doubt.list(dir, Scope::Stats);
-            }
-            if flags.contains(ReadFlags::CLOSE_WRITE) {
-                self.linked_in.remove(path.as_slice());
+        } else if !is_known && !self.born.contains(path.as_slice()) {
+            self.doubt.list(dir, Scope::Stats);
+            if flags.contains(ReadFlags::MODIFY) {
+                self.doubt.everything();
             }
         }
     }
@@ -165,13 +155,7 @@ impl Ears {
 
     /// What was in doubt, to be resolved now.
     pub(super) fn take(&mut self) -> Doubt {
-        let mut doubt = std::mem::take(&mut self.doubt);
-        if doubt.strays {
-            for path in &self.linked_in {
-                doubt.look(path, Sure::ByStat);
-            }
-        }
-        doubt
+        std::mem::take(&mut self.doubt)
     }
 
     /// The index is true: what came is known.

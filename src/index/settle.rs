@@ -136,8 +136,7 @@ impl Index {
     pub(super) fn is_in_doubt(&self, path: &[u8], inode: Inode) -> bool {
         let doubt = &self.ears.doubt;
         let mut names = self.table.names_of(inode);
-        doubt.strays
-            || doubt.dirs.values().any(|scope| *scope == Scope::Tree)
+        doubt.dirs.values().any(|scope| *scope == Scope::Tree)
             || doubt.numbers.contains(&inode.ino)
             || doubt.looks.contains_key(path)
             || names.any(|name| doubt.looks.contains_key(name.as_ref()))

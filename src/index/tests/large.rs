@@ -53,6 +53,7 @@ fn large_files_are_hashed_when_asked_for() {
     );
     space.settle();
     fs::write(space.at("large"), "small now").unwrap();
+    space.settle();
     assert_eq!(
         space.index.digest(b"large").unwrap(),
         Some(Digest::of(b"small now"))
