@@ -1,7 +1,7 @@
 //! Digests that outlive the process: of files that had settled, by what stat said of them.
 //!
-//! The file is a magic, a version, a count, one record of fixed length for each file, and the
-//! blake3 digest of all that. It names files by device and inode, never by path. One that is torn,
+//! The file is a magic with a version, one record of fixed length for each file, and the blake3
+//! digest of all that. It names files by device and inode, never by path. One that is torn,
 //! of another version or not ours is as none at all: nothing but time is lost by that.
 
 use super::entry::Time;
@@ -28,10 +28,8 @@ fn decode(bytes: &[u8]) -> Option<Known> {
     if Digest::of(bytes).0 != *digest {
         return None;
     }
-    let (count, records) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
-    let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
-    let (records, rest) = records.as_chunks::<RECORD>();
-    if records.len() != count || !rest.is_empty() {
+    let (records, rest) = bytes.strip_prefix(MAGIC)?.as_chunks::<RECORD>();
+    if !rest.is_empty() {
         return None;
     }
     let records = records.iter().map(|record| {
@@ -77,26 +75,31 @@ impl Fields<'_> {
     }
 }
 
-fn encode(known: impl Iterator<Item = (Stat, Digest)>) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    let mut count = 0u64;
-    bytes.extend(count.to_le_bytes());
+fn encode(known: impl Iterator<Item = (Stat, Digest)>, to: impl Write) -> io::Result<()> {
+    let mut to = io::BufWriter::new(to);
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |bytes: &[u8]| {
+        hasher.update(bytes);
+        to.write_all(bytes)
+    };
+    put(MAGIC)?;
+    let mut record = Vec::with_capacity(RECORD);
     for (stat, digest) in known {
-        count += 1;
+        record.clear();
         for number in [stat.dev, stat.ino, stat.size_bytes] {
-            bytes.extend(number.to_le_bytes());
+            record.extend(number.to_le_bytes());
         }
-        bytes.extend(stat.mode.to_le_bytes());
+        record.extend(stat.mode.to_le_bytes());
         for time in [stat.mtime, stat.ctime] {
-            bytes.extend(time.seconds.to_le_bytes());
-            bytes.extend(time.nanoseconds.to_le_bytes());
+            record.extend(time.seconds.to_le_bytes());
+            record.extend(time.nanoseconds.to_le_bytes());
         }
-        bytes.extend(digest.0);
+        record.extend(digest.0);
+        put(&record)?;
     }
-    bytes[MAGIC.len()..][..8].copy_from_slice(&count.to_le_bytes());
-    let digest = Digest::of(&bytes);
-    bytes.extend(digest.0);
-    bytes
+    let digest = hasher.finalize();
+    to.write_all(digest.as_bytes())?;
+    to.flush()
 }
 
 /// Writes a cache file in the place of the one before, in one step for every reader.
@@ -105,7 +108,7 @@ pub(super) fn save(path: &Path, known: impl Iterator<Item = (Stat, Digest)>) -> 
     temporary.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(&encode(known)))
+        .and_then(|file| encode(known, file))
         .and_then(|()| std::fs::rename(&temporary, path));
     written.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
@@ -150,7 +153,8 @@ mod tests {
         }
         assert_eq!(decode(&[whole.clone(), whole].concat()), None);
         // Of another version, and otherwise sound.
-        let mut other = encode([some()].into_iter());
+        let mut other = Vec::new();
+        encode([some()].into_iter(), &mut other).unwrap();
         other.truncate(other.len() - 32);
         other[MAGIC.len() - 1] = 2;
         let digest = Digest::of(&other);

@@ -75,7 +75,8 @@ pub struct Entry {
     pub mode: u32,
     /// Time of the last modification.
     pub mtime: Time,
-    /// Of a file with several hard links: the same number for all names of it in this root.
+    /// Of a file, or a symbolic link, with several hard links: the same number for all names of it
+    /// in this root.
     pub group: Option<NonZeroU64>,
 }
 

@@ -8,6 +8,7 @@ use super::entry::{Content, Entry, Kind, Time};
 use super::path;
 use super::stat::{Inode, Stat, is_settled};
 use crate::job::Digest;
+use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::size_of;
 use std::num::NonZeroU64;
@@ -33,12 +34,12 @@ pub(super) struct Node {
 impl Node {
     /// `hashed` is a time before the content was looked at.
     pub(super) fn new(stat: &Stat, kind: Kind, hashed: Time) -> Self {
-        let is_file = matches!(kind, Kind::File { .. });
+        let is_shared = stat.links > 1 && matches!(kind, Kind::File { .. } | Kind::Link { .. });
         let entry = Entry {
             kind,
             mode: stat.permissions(),
             mtime: stat.mtime,
-            group: (is_file && stat.links > 1)
+            group: is_shared
                 .then(|| {
                     // Inode numbers are unique in all but layered file systems.
                     NonZeroU64::new(stat.ino ^ stat.dev.rotate_left(40))
@@ -75,13 +76,27 @@ impl Node {
         self.entry.kind == Kind::Dir
     }
 
-    /// Of a file: nothing at all has changed by what stat tells.
+    /// Of a file or a link: nothing at all has changed by what stat tells.
     pub(super) fn is_same(&self, stat: &Stat) -> bool {
-        matches!(self.entry.kind, Kind::File { size_bytes, .. } if size_bytes == stat.size_bytes)
+        let size_bytes = match &self.entry.kind {
+            Kind::File { size_bytes, .. } => Some(*size_bytes),
+            Kind::Link { target, .. } => Some(target.len() as u64),
+            Kind::Dir | Kind::Unreadable { .. } | Kind::Other => None,
+        };
+        size_bytes == Some(stat.size_bytes)
+            && stat.file_type() == self.file_type()
             && self.inode == stat.inode()
             && self.ctime == stat.ctime
             && self.entry.mtime == stat.mtime
             && self.entry.mode == stat.permissions()
+    }
+
+    /// As stat would tell it, of what is there twice only if it is a file or a link.
+    fn file_type(&self) -> FileType {
+        match self.entry.kind {
+            Kind::Link { .. } => FileType::Symlink,
+            _ => FileType::RegularFile,
+        }
     }
 
     /// Whether [`Node::is_same`] is proof of the same content.
@@ -111,7 +126,7 @@ impl Node {
             dev: self.inode.dev,
             ino: self.inode.ino,
             size_bytes,
-            mode: self.entry.mode | rustix::fs::FileType::RegularFile.as_raw_mode(),
+            mode: self.entry.mode | FileType::RegularFile.as_raw_mode(),
             links: 1 + u64::from(self.entry.group.is_some()),
             mtime: self.entry.mtime,
             ctime: self.ctime,
@@ -123,9 +138,9 @@ impl Node {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     nodes: BTreeMap<Name, Box<Node>>,
-    /// Every name of every file, by what it names.
+    /// Every name of every file and link, by what it names.
     inodes: BTreeSet<(Inode, Name)>,
-    /// Files with several links.
+    /// Files and symbolic links with several hard links.
     pub(super) linked: BTreeSet<Name>,
     /// Symbolic links.
     pub(super) links: BTreeSet<Name>,
@@ -161,7 +176,7 @@ impl Table {
             Some((name, old)) => {
                 let (name, changed) = (name.clone(), touched || old.entry != node.entry);
                 let (seq, inode) = (old.seq, old.inode);
-                if inode != node.inode || !matches!(node.entry.kind, Kind::File { .. }) {
+                if inode != node.inode || !has_names(&node.entry.kind) {
                     self.inodes.remove(&(inode, name.clone()));
                 }
                 if !changed {
@@ -213,7 +228,7 @@ impl Table {
             }
         }
         let kind = &node.entry.kind;
-        if matches!(kind, Kind::File { .. }) {
+        if has_names(kind) {
             self.inodes.insert((node.inode, name.clone()));
         }
         set(&mut self.linked, name, node.entry.group.is_some());
@@ -338,6 +353,11 @@ impl Table {
             + names;
         (total, names)
     }
+}
+
+/// Whether it may have several names that matter.
+fn has_names(kind: &Kind) -> bool {
+    matches!(kind, Kind::File { .. } | Kind::Link { .. })
 }
 
 fn target_len(kind: &Kind) -> usize {

@@ -252,17 +252,20 @@ impl Index {
         if old.is_some_and(Node::is_dir) {
             self.remove_below(path);
         }
-        if stat.links > 1 {
-            // Its other names may not know yet that they share it.
-            let names = self.table.names_of(stat.inode());
-            let single = names.filter(|name| !self.table.linked.contains(*name));
-            for name in single.cloned().collect::<Vec<_>>() {
-                if name.as_ref() != path {
-                    self.ears.doubt.look(&name, Sure::ByStat);
-                }
+        self.tell_other_names(path, stat);
+        self.pending.insert(path.into(), *stat);
+    }
+
+    /// The other names of a file may not know yet that they share it.
+    fn tell_other_names(&mut self, path: &[u8], stat: &Stat) {
+        if stat.links < 2 {
+            return;
+        }
+        for name in self.table.names_of(stat.inode()) {
+            if name.as_ref() != path && !self.table.linked.contains(name) {
+                self.ears.doubt.look(name, Sure::ByStat);
             }
         }
-        self.pending.insert(path.into(), *stat);
     }
 
     fn seen_link(&mut self, path: &[u8], stat: &Stat, target: Result<Box<[u8]>, Errno>) {
@@ -285,6 +288,7 @@ impl Index {
                 false
             }
         };
+        self.tell_other_names(path, stat);
         let kind = Kind::Link { target, outside };
         self.put(path, Node::new(stat, kind, self.now));
     }

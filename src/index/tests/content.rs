@@ -187,3 +187,19 @@ fn a_writer_that_never_rests_does_not_hold_up_others() {
     space.settle();
     assert!(!is_unstable(&space), "it came to rest");
 }
+
+#[test]
+fn links_have_several_names_too() {
+    let mut space = Space::new();
+    std::os::unix::fs::symlink("nowhere", space.at("a")).unwrap();
+    space.settle();
+    fs::hard_link(space.at("a"), space.at("b")).unwrap();
+    space.settle();
+    let time = Time {
+        seconds: 1,
+        nanoseconds: 2,
+    };
+    set_mtime(&space.at("b"), time);
+    space.settle();
+    assert_eq!(space.index.get(b"a").unwrap().mtime, time);
+}

@@ -124,7 +124,7 @@ fn seen(root: &Path) -> Told {
         } else {
             format!("{:?}", Kind::Other)
         };
-        let is_shared = stat.is_file() && stat.nlink() > 1;
+        let is_shared = (stat.is_file() || stat.is_symlink()) && stat.nlink() > 1;
         let group = is_shared.then(|| least.entry(stat.ino()).or_insert(path.clone()).clone());
         let mtime = Time {
             seconds: stat.mtime(),
