@@ -6,11 +6,13 @@
 //! root before that call is in the index after it, since the kernel queues the event before the
 //! writer's call returns.
 //!
-//! What no event and no stat tells, and hence the index cannot know:
+//! What no event tells, and hence the index cannot know (of all but the first, a stat may tell: see
+//! [`Index::doubt_all`]):
 //!
 //! - what a program stores through a mapping that it still holds: told when it unmaps or ends;
 //! - what is written to a file of one link through an open file that was opened outside the root;
-//! - that a file of one link was linked to a name outside, and was then written through that name;
+//! - that a file of one link was linked to a name outside, or to one inside that is gone again
+//!   before the index looks, and was changed through that name;
 //! - on file systems that are scanned: a change that leaves size, mtime and ctime as they were.
 //!   Some of them (sshfs) have no change time of their own, and there the modification time, which
 //!   programs can set, is all there is; and the clock that times are compared with is this machine's.
@@ -185,6 +187,12 @@ impl Index {
         self.settle_at(Time::now())
     }
 
+    /// Has the next settling look at every name by stat, for those who have time to spare: what
+    /// happened unheard is found then.
+    pub fn doubt_all(&mut self) {
+        self.ears.doubt.everything();
+    }
+
     /// The number of changes so far, 0 before the first settling: raised only when something that
     /// an [`Entry`] tells is different, or may be, of a file without digest.
     pub fn generation(&self) -> u64 {
@@ -221,8 +229,8 @@ impl Index {
         self.table.get(path).map(|node| &node.entry)
     }
 
-    /// The digest of a file, hashed now if it is one that is hashed only when asked for. None if
-    /// there is no such file or it does not hold still. Settles, and thereby may raise the
+    /// The digest of a file as of the last settling, hashed now if it is one that is hashed only
+    /// when asked for. None if there is no such file or it does not hold still. Settles, and thereby may raise the
     /// generation, if the file turns out to have changed; having a digest is no change.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ fn same_size_and_same_time() {
     let time = mtime_of(&file);
     let before = space.settle();
     fs::write(&file, "two").unwrap();
-    set_mtime(&file, time);
+    set_mtime(&file, time).unwrap();
     let after = space.settle();
     assert!(after > before);
     assert_eq!(space.digest("a.h"), Some(Digest::of(b"two")));
@@ -40,7 +40,7 @@ fn what_changes_nothing_is_no_change() {
     assert_eq!(space.settle(), before);
     fs::write(&file, "two").unwrap();
     fs::write(&file, "one").unwrap();
-    set_mtime(&file, time);
+    set_mtime(&file, time).unwrap();
     let mode = file.metadata().unwrap().permissions();
     fs::set_permissions(&file, mode).unwrap();
     fs::read(&file).unwrap();
@@ -132,7 +132,7 @@ fn a_file_first_without_name_is_written_under_its_number() {
         let time = mtime_of(&space.at("d/late"));
         file.write_all_at(format!("{round:04}").as_bytes(), 0)
             .unwrap();
-        set_mtime(&space.at("d/late"), time);
+        set_mtime(&space.at("d/late"), time).unwrap();
         space.settle();
     }
 }
@@ -199,7 +199,20 @@ fn links_have_several_names_too() {
         seconds: 1,
         nanoseconds: 2,
     };
-    set_mtime(&space.at("b"), time);
+    set_mtime(&space.at("b"), time).unwrap();
     space.settle();
     assert_eq!(space.index.get(b"a").unwrap().mtime, time);
+}
+
+#[test]
+fn what_happened_unheard_is_found_when_all_is_doubted() {
+    let mut space = Space::new();
+    fs::write(space.at("a"), "one").unwrap();
+    let before = space.settle();
+    fs::hard_link(space.at("a"), space.outside("a")).unwrap();
+    fs::write(space.outside("a"), "changed").unwrap();
+    fs::remove_file(space.outside("a")).unwrap();
+    assert_eq!(space.index.settle().unwrap(), before, "nothing tells");
+    space.index.doubt_all();
+    space.settle();
 }

@@ -40,7 +40,7 @@ fn large_files_are_hashed_when_asked_for() {
     for content in [&other, &large] {
         let before = space.index.generation();
         fs::write(space.at("large"), content).unwrap();
-        set_mtime(&space.at("large"), time);
+        set_mtime(&space.at("large"), time).unwrap();
         space.index.settle().unwrap();
         assert!(is_unhashed(&space, "large"));
         assert_eq!(space.changes(before), ["large"]);

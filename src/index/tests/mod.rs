@@ -136,7 +136,7 @@ fn seen(root: &Path) -> Told {
 }
 
 /// Gives a file the time it had, as `touch -r` would.
-fn set_mtime(path: &Path, time: Time) {
+fn set_mtime(path: &Path, time: Time) -> rustix::io::Result<()> {
     let time = rustix::fs::Timespec {
         tv_sec: time.seconds,
         tv_nsec: time.nanoseconds.into(),
@@ -146,7 +146,7 @@ fn set_mtime(path: &Path, time: Time) {
         last_modification: time,
     };
     let no_follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::utimensat(rustix::fs::CWD, path, &times, no_follow).unwrap();
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, no_follow)
 }
 
 /// A shared mapping of the first bytes of a file.

@@ -86,7 +86,7 @@ fn run(root: &Path, step: &Step) -> std::io::Result<()> {
                     seconds,
                     nanoseconds,
                 },
-            );
+            )?;
         }
         Step::Truncate(place, byte) => {
             let file = OpenOptions::new().write(true).open(at(place))?;
@@ -121,7 +121,7 @@ fn run(root: &Path, step: &Step) -> std::io::Result<()> {
                     seconds: i64::from(*time),
                     nanoseconds: time % 1000,
                 },
-            );
+            )?;
         }
         Step::Mapped(place, byte) => {
             let file = OpenOptions::new().read(true).write(true).open(at(place))?;
@@ -139,16 +139,23 @@ fn run(root: &Path, step: &Step) -> std::io::Result<()> {
         }
         Step::Outside(place, byte) => {
             let outside = root.parent().unwrap().join("outside");
-            // Links that are made and used before the index looks are told by nothing.
-            if at(place).symlink_metadata()?.nlink() > 1 {
-                let _ = fs::remove_file(&outside);
-                fs::hard_link(at(place), &outside)?;
-                overwrite(&outside, *byte)?;
-            }
+            let _ = fs::remove_file(&outside);
+            fs::hard_link(at(place), &outside)?;
+            overwrite(&outside, *byte)?;
         }
         Step::Settle => {}
     }
     Ok(())
+}
+
+/// Writing through a link outside is seen of files that the index knows to have several.
+fn is_told_late(step: &Step, index: &Index) -> bool {
+    let Step::Outside(place, _) = step else {
+        return false;
+    };
+    let path = path(Path::new(""), *place);
+    let entry = index.get(path.as_os_str().as_bytes());
+    entry.is_none_or(|entry| entry.group.is_none())
 }
 
 fn overwrite(path: &Path, byte: u8) -> std::io::Result<()> {
@@ -194,9 +201,13 @@ fn hold(steps: &[Step]) {
     let mut mirror = Mirror::default();
     let root = space.at("");
     for step in steps {
+        if is_told_late(step, &space.index) {
+            continue;
+        }
         // What cannot be done changes nothing, or what it did is seen.
         let _ = run(&root, step);
-        if matches!(step, Step::Settle) {
+        // A link that is made, used and removed before the index looks is told by nothing.
+        if matches!(step, Step::Settle | Step::HardLink(..)) {
             let before = space.index.generation();
             space.settle();
             mirror.follow(&space.index);
@@ -225,6 +236,21 @@ proptest! {
     }
 }
 
+/// Through a mapping of a file that nobody else truncates meanwhile.
+fn store_in_own(root: &Path, place: Place, worker: u64, byte: u8) -> std::io::Result<()> {
+    let own = path(root, place).with_file_name(format!("mapped{worker}"));
+    let mut open = OpenOptions::new();
+    let file = open.read(true).write(true).create(true).truncate(false);
+    let file = file.open(own)?;
+    file.set_len(8)?;
+    let mapping = Mapping::of(&file);
+    drop(file);
+    mapping.store(usize::from(byte % 8), byte);
+    std::thread::yield_now();
+    mapping.store(usize::from(byte % 7), byte);
+    Ok(())
+}
+
 /// Several at once, while the index is asked: true whenever they pause.
 fn storm(pauses: usize, operations: usize, seed: u64) {
     use proptest::strategy::ValueTree;
@@ -245,7 +271,14 @@ fn storm(pauses: usize, operations: usize, seed: u64) {
                         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
                         for _ in 0..operations {
                             let step = step().new_tree(&mut runner).unwrap().current();
-                            let _ = run(&root, &step);
+                            let _ = match step {
+                                // See `hold`: here nobody looks in between.
+                                Step::HardLink(..) | Step::Outside(..) => Ok(()),
+                                Step::Mapped(place, byte) => {
+                                    store_in_own(&root, place, worker, byte)
+                                }
+                                step => run(&root, &step),
+                            };
                         }
                     })
                 })

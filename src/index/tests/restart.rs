@@ -51,7 +51,7 @@ fn a_restart_hashes_nothing_unchanged() {
     // utime restores one time and not the other.
     let mtime = index.get(b"file").unwrap().mtime;
     fs::write(&file, "two").unwrap();
-    set_mtime(&file, mtime);
+    set_mtime(&file, mtime).unwrap();
     assert_eq!(hashed(&root, &options, later), 1);
     // Whatever else is in the place of the cache, is none.
     fs::write(options.cache_file.as_ref().unwrap(), "something else").unwrap();

@@ -21,7 +21,7 @@ fn changes_are_found_by_walking() {
     assert_eq!(space.settle(), before);
     let time = space.index.get(b"a/b/file").unwrap().mtime;
     fs::write(space.at("a/b/file"), "two").unwrap();
-    set_mtime(&space.at("a/b/file"), time);
+    set_mtime(&space.at("a/b/file"), time).unwrap();
     assert_eq!(space.settle(), before + 1);
     fs::rename(space.at("a"), space.at("c")).unwrap();
     space.settle();
