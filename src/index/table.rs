@@ -1,0 +1,378 @@
+//! The names of a root with what is known of them, and the order in which they changed.
+//!
+//! Knows nothing of disks or events. Each change raises the generation by one and is logged under
+//! it, each name once, so that what changed since some generation is found without looking at what
+//! did not.
+
+use super::entry::{Content, Entry, Kind, Time};
+use super::path;
+use super::stat::{Inode, Stat, is_settled};
+use crate::job::Digest;
+use rustix::fs::FileType;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::size_of;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// A path below the root, shared by all who know it.
+pub(super) type Name = Arc<[u8]>;
+
+/// Removed names that are remembered at least, so that whoever asks for changes hears of them.
+const REMEMBERED: usize = 65_536;
+
+/// An entry with what is needed to see whether it still holds.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) entry: Entry,
+    pub(super) inode: Inode,
+    ctime: Time,
+    /// Whether an equal stat means equal content.
+    settled: bool,
+    seq: u64,
+}
+
+impl Node {
+    /// `hashed` is a time before the content was looked at.
+    pub(super) fn new(stat: &Stat, kind: Kind, hashed: Time) -> Self {
+        let is_shared = stat.links > 1 && matches!(kind, Kind::File { .. } | Kind::Link { .. });
+        let entry = Entry {
+            kind,
+            mode: stat.permissions(),
+            mtime: stat.mtime,
+            group: is_shared
+                .then(|| {
+                    // Inode numbers are unique in all but layered file systems.
+                    NonZeroU64::new(stat.ino ^ stat.dev.rotate_left(40))
+                })
+                .flatten(),
+        };
+        Self {
+            entry,
+            inode: stat.inode(),
+            ctime: stat.ctime,
+            settled: is_settled(stat.ctime, hashed),
+            seq: 0,
+        }
+    }
+
+    /// A name of which not even a stat is to be had.
+    pub(super) fn unknown() -> Self {
+        let entry = Entry {
+            kind: Kind::Unreadable { is_dir: false },
+            mode: 0,
+            mtime: Time::default(),
+            group: None,
+        };
+        Self {
+            entry,
+            inode: Inode { ino: 0, dev: 0 },
+            ctime: Time::default(),
+            settled: false,
+            seq: 0,
+        }
+    }
+
+    pub(super) fn is_dir(&self) -> bool {
+        self.entry.kind == Kind::Dir
+    }
+
+    /// Of a file or a link: nothing at all has changed by what stat tells.
+    pub(super) fn is_same(&self, stat: &Stat) -> bool {
+        let size_bytes = match &self.entry.kind {
+            Kind::File { size_bytes, .. } => Some(*size_bytes),
+            Kind::Link { target, .. } => Some(target.len() as u64),
+            Kind::Dir | Kind::Unreadable { .. } | Kind::Other => None,
+        };
+        size_bytes == Some(stat.size_bytes)
+            && stat.file_type() == self.file_type()
+            && self.inode == stat.inode()
+            && self.ctime == stat.ctime
+            && self.entry.mtime == stat.mtime
+            && self.entry.mode == stat.permissions()
+    }
+
+    /// As stat would tell it, of what is there twice only if it is a file or a link.
+    fn file_type(&self) -> FileType {
+        match self.entry.kind {
+            Kind::Link { .. } => FileType::Symlink,
+            _ => FileType::RegularFile,
+        }
+    }
+
+    /// Whether [`Node::is_same`] is proof of the same content.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+            && !matches!(
+                self.entry.kind,
+                Kind::File {
+                    content: Content::Unstable,
+                    ..
+                }
+            )
+    }
+
+    /// A file that is hashed when it is asked for.
+    pub(super) fn is_unhashed(&self) -> bool {
+        let unhashed = Content::Unhashed;
+        matches!(self.entry.kind, Kind::File { content, .. } if content == unhashed)
+    }
+
+    /// The stat of a file as it was.
+    pub(super) fn stat(&self) -> Option<Stat> {
+        let Kind::File { size_bytes, .. } = self.entry.kind else {
+            return None;
+        };
+        Some(Stat {
+            dev: self.inode.dev,
+            ino: self.inode.ino,
+            size_bytes,
+            mode: self.entry.mode | FileType::RegularFile.as_raw_mode(),
+            links: 1 + u64::from(self.entry.group.is_some()),
+            mtime: self.entry.mtime,
+            ctime: self.ctime,
+        })
+    }
+}
+
+/// See the file's text.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    nodes: BTreeMap<Name, Box<Node>>,
+    /// Every name of every file and link, by what it names.
+    inodes: BTreeSet<(Inode, Name)>,
+    /// Files and symbolic links with several hard links.
+    pub(super) linked: BTreeSet<Name>,
+    /// Symbolic links.
+    pub(super) links: BTreeSet<Name>,
+    log: BTreeMap<u64, Name>,
+    removed: BTreeMap<Name, u64>,
+    generation: u64,
+    /// No removal before this generation is remembered.
+    floor: u64,
+    names_bytes: usize,
+}
+
+impl Table {
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Node> {
+        self.nodes.get(path).map(Box::as_ref)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Name, &Node)> {
+        self.nodes.iter().map(|(name, node)| (name, node.as_ref()))
+    }
+
+    /// Enters a name or what is new of it. With `touched`, it counts as changed even if the entry
+    /// is the same.
+    pub(super) fn put(&mut self, path: &[u8], mut node: Node, touched: bool) {
+        let name = match self.nodes.get_key_value(path) {
+            Some((name, old)) => {
+                let (name, changed) = (name.clone(), touched || old.entry != node.entry);
+                let (seq, inode) = (old.seq, old.inode);
+                if inode != node.inode || !has_names(&node.entry.kind) {
+                    self.inodes.remove(&(inode, name.clone()));
+                }
+                if !changed {
+                    node.seq = seq;
+                    self.file(&name, &node);
+                    self.nodes.insert(name, Box::new(node));
+                    return;
+                }
+                self.log.remove(&seq);
+                name
+            }
+            None => {
+                self.names_bytes += path.len();
+                if let Some((name, seq)) = self.removed.remove_entry(path) {
+                    self.log.remove(&seq);
+                    name
+                } else {
+                    Name::from(path)
+                }
+            }
+        };
+        self.generation += 1;
+        node.seq = self.generation;
+        self.log.insert(self.generation, name.clone());
+        self.file(&name, &node);
+        self.nodes.insert(name, Box::new(node));
+    }
+
+    /// Enters the digest of a file that is otherwise as it was: not a change.
+    pub(super) fn set_digest(&mut self, path: &[u8], stat: &Stat, digest: Digest, hashed: Time) {
+        if let Some(node) = self.nodes.get_mut(path)
+            && node.is_same(stat)
+        {
+            node.entry.kind = Kind::File {
+                size_bytes: stat.size_bytes,
+                content: Content::Digest(digest),
+            };
+            node.settled = is_settled(stat.ctime, hashed);
+        }
+    }
+
+    /// Enters a name into the lists of its kind.
+    fn file(&mut self, name: &Name, node: &Node) {
+        fn set(list: &mut BTreeSet<Name>, name: &Name, is_in: bool) {
+            if !is_in {
+                list.remove(name);
+            } else if !list.contains(name) {
+                list.insert(name.clone());
+            }
+        }
+        let kind = &node.entry.kind;
+        if has_names(kind) {
+            self.inodes.insert((node.inode, name.clone()));
+        }
+        set(&mut self.linked, name, node.entry.group.is_some());
+        set(&mut self.links, name, matches!(kind, Kind::Link { .. }));
+    }
+
+    /// Removes one name; what is below it is the caller's care.
+    pub(super) fn remove(&mut self, path: &[u8]) -> Option<Node> {
+        let (name, node) = self.nodes.remove_entry(path)?;
+        self.names_bytes -= name.len();
+        self.inodes.remove(&(node.inode, name.clone()));
+        self.linked.remove(&name);
+        self.links.remove(&name);
+        self.log.remove(&node.seq);
+        self.generation += 1;
+        self.log.insert(self.generation, name.clone());
+        self.removed.insert(name, self.generation);
+        self.forget();
+        Some(*node)
+    }
+
+    /// Keeps the memory of what was removed within bounds.
+    fn forget(&mut self) {
+        if self.removed.len() <= REMEMBERED.max(self.nodes.len()) {
+            return;
+        }
+        let mut all: Vec<u64> = self.removed.values().copied().collect();
+        all.sort_unstable();
+        self.floor = all[all.len() / 2];
+        let log = &mut self.log;
+        self.removed.retain(|_, seq| {
+            let keep = *seq > self.floor;
+            if !keep {
+                log.remove(seq);
+            }
+            keep
+        });
+    }
+
+    /// Everything below a directory, in order.
+    pub(super) fn below(&self, dir: &[u8]) -> impl Iterator<Item = &Name> + use<'_> {
+        self.nodes
+            .range::<[u8], _>(path::below(dir).as_bounds())
+            .map(|(name, _)| name)
+    }
+
+    /// What a directory itself holds.
+    pub(super) fn children(&self, dir: &[u8]) -> Vec<Name> {
+        let whole = path::below(dir);
+        let prefix = path::join(dir, b"").len();
+        let (mut from, mut found) = (whole.clone(), Vec::new());
+        while let Some((name, _)) = self.nodes.range::<[u8], _>(from.as_bounds()).next() {
+            let rest = &name[prefix..];
+            match rest.iter().position(|byte| *byte == b'/') {
+                None => {
+                    found.push(name.clone());
+                    from.after(name);
+                }
+                // Past all that is in there, at once.
+                Some(end) => from.after_below(&name[..prefix + end]),
+            }
+        }
+        found
+    }
+
+    /// All names of a file.
+    pub(super) fn names_of(&self, inode: Inode) -> impl Iterator<Item = &Name> {
+        let start = (inode, Name::from(&b""[..]));
+        let names = self.inodes.range(start..);
+        names
+            .take_while(move |(other, _)| *other == inode)
+            .map(|(_, name)| name)
+    }
+
+    /// All names of the files of this number.
+    pub(super) fn names_of_number(&self, ino: u64) -> impl Iterator<Item = &Name> {
+        let start = (Inode { ino, dev: 0 }, Name::from(&b""[..]));
+        let names = self.inodes.range(start..);
+        names
+            .take_while(move |(other, _)| other.ino == ino)
+            .map(|(_, name)| name)
+    }
+
+    /// What a reader of `generation` does not know, see [`super::Index::changes_since`].
+    pub(super) fn changes_since(&self, generation: u64) -> Option<Vec<(&Name, Option<&Entry>)>> {
+        if generation > self.generation || (generation > 0 && generation < self.floor) {
+            return None;
+        }
+        let log = self.log.range(generation + 1..);
+        let mut changes: Vec<_> = log
+            .map(|(_, name)| (name, self.get(name).map(|node| &node.entry)))
+            .filter(|(_, entry)| generation > 0 || entry.is_some())
+            .collect();
+        changes.sort_unstable_by(|(a, old), (b, new)| {
+            let turns = turn(*old).cmp(&turn(*new));
+            turns.then_with(|| if old.is_none() { b.cmp(a) } else { a.cmp(b) })
+        });
+        Some(changes)
+    }
+
+    /// About how many bytes all this takes, and how many of them are the names.
+    pub(super) fn memory(&self) -> (usize, usize) {
+        /// What an allocation costs beside its bytes, and how full a B-tree's nodes are.
+        const ALLOCATION: usize = 16;
+        let full = |bytes: usize| bytes * 3 / 2;
+        let name = size_of::<Name>();
+        let node = full(name + size_of::<usize>()) + size_of::<Node>() + ALLOCATION;
+        let logged = full(name + size_of::<u64>());
+        let short = full(name) * (self.linked.len() + self.links.len());
+        let targets = self.links.iter().filter_map(|name| self.get(name));
+        let targets: usize = targets.map(|node| target_len(&node.entry.kind)).sum();
+        let removed = self.removed.keys().map(|name| name.len()).sum::<usize>();
+        let names = self.names_bytes + removed;
+        let shared =
+            (self.nodes.len() + self.removed.len()) * (ALLOCATION + 2 * size_of::<usize>());
+        let total = self.nodes.len() * node
+            + self.inodes.len() * full(size_of::<(Inode, Name)>())
+            + (self.log.len() + self.removed.len()) * logged
+            + short
+            + targets
+            + shared
+            + names;
+        (total, names)
+    }
+}
+
+/// Whether it may have several names that matter.
+fn has_names(kind: &Kind) -> bool {
+    matches!(kind, Kind::File { .. } | Kind::Link { .. })
+}
+
+fn target_len(kind: &Kind) -> usize {
+    match kind {
+        Kind::Link { target, .. } => target.len() + 16,
+        _ => 0,
+    }
+}
+
+/// In what order changes can be made: removals, directories, files, links.
+fn turn(entry: Option<&Entry>) -> u8 {
+    match entry.map(|entry| &entry.kind) {
+        None => 0,
+        Some(Kind::Dir) => 1,
+        Some(Kind::Link { .. }) => 3,
+        Some(_) => 2,
+    }
+}
