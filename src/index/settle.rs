@@ -2,8 +2,9 @@
 
 use super::doubt::{Scope, Sure};
 use super::hash::{self, Outcome};
+use super::node::Node;
 use super::stat::{Inode, Stat, is_settled};
-use super::table::{Name, Node};
+use super::table::Name;
 use super::watch::Watch;
 use super::{
     Content, Ground, How, Index, IndexError, Kind, Mounts, ROUNDS, Time, cache, failed, links,
@@ -74,7 +75,10 @@ impl Index {
             self.ears.rest();
         }
         if !self.is_walked || self.hashed >= WORTH_SAVING {
-            self.is_walked = true;
+            if !self.is_walked {
+                self.is_walked = true;
+                self.table.compact();
+            }
             if let Err(error) = self.write_cache() {
                 tracing::debug!("{error}: {}", error.source);
             }
