@@ -69,16 +69,14 @@ impl Index {
         }
         self.give_up();
         self.follow_links();
+        self.table.remember();
         self.known.clear();
         self.void.clear();
         if self.ears.doubt.is_empty() {
             self.ears.rest();
         }
         if !self.is_walked || self.hashed >= WORTH_SAVING {
-            if !self.is_walked {
-                self.is_walked = true;
-                self.table.compact();
-            }
+            self.is_walked = true;
             if let Err(error) = self.write_cache() {
                 tracing::debug!("{error}: {}", error.source);
             }

@@ -32,8 +32,8 @@ pub(super) struct Table {
     log: BTreeMap<u64, Name>,
     removed: BTreeMap<Name, u64>,
     generation: u64,
-    /// No removal before this generation is remembered.
-    floor: u64,
+    /// No change before this generation is remembered; none at all until there is one.
+    floor: Option<u64>,
     names_bytes: usize,
 }
 
@@ -83,9 +83,7 @@ impl Table {
                 }
             }
         };
-        self.generation += 1;
-        node.seq = self.generation;
-        self.log.insert(self.generation, name.clone());
+        node.seq = self.log(&name);
         self.file(&name, &node);
         self.nodes.insert(name, Box::new(node));
     }
@@ -103,6 +101,20 @@ impl Table {
             **node = Node::new(stat, kind, hashed);
             node.seq = seq;
         }
+    }
+
+    /// Remembers changes from now on: before the first reader, there is nobody to ask for them.
+    pub(super) fn remember(&mut self) {
+        self.floor = self.floor.or(Some(self.generation));
+    }
+
+    /// The generation of a change that is made to this name now.
+    fn log(&mut self, name: &Name) -> u64 {
+        self.generation += 1;
+        if self.floor.is_some() {
+            self.log.insert(self.generation, name.clone());
+        }
+        self.generation
     }
 
     /// Enters a name into the lists of its kind.
@@ -130,9 +142,10 @@ impl Table {
         self.linked.remove(&name);
         self.links.remove(&name);
         self.log.remove(&node.seq);
-        self.generation += 1;
-        self.log.insert(self.generation, name.clone());
-        self.removed.insert(name, self.generation);
+        let seq = self.log(&name);
+        if self.floor.is_some() {
+            self.removed.insert(name, seq);
+        }
         self.forget();
         Some(*node)
     }
@@ -144,10 +157,11 @@ impl Table {
         }
         let mut all: Vec<u64> = self.removed.values().copied().collect();
         all.sort_unstable();
-        self.floor = all[all.len() / 2];
+        let floor = all[all.len() / 2];
+        self.floor = Some(floor);
         let log = &mut self.log;
         self.removed.retain(|_, seq| {
-            let keep = *seq > self.floor;
+            let keep = *seq > floor;
             if !keep {
                 log.remove(seq);
             }
@@ -195,25 +209,20 @@ impl Table {
             .map(|(_, name)| name)
     }
 
-    /// Takes as little memory as it can, for what is going to change little.
-    pub(super) fn compact(&mut self) {
-        use std::mem::take;
-        // What is made of a whole has full nodes; half of each is empty where names came in order.
-        self.nodes = take(&mut self.nodes).into_iter().collect();
-        self.log = take(&mut self.log).into_iter().collect();
-        self.inodes = take(&mut self.inodes).into_iter().collect();
-    }
-
     /// What a reader of `generation` does not know, see [`super::Index::changes_since`].
     pub(super) fn changes_since(&self, generation: u64) -> Option<Vec<(&Name, Option<&Entry>)>> {
-        if generation > self.generation || (generation > 0 && generation < self.floor) {
+        let mut changes: Vec<_> = if generation == 0 {
+            let all = self.nodes.iter();
+            all.map(|(name, node)| (name, Some(&node.entry))).collect()
+        } else if self.floor.is_some_and(|floor| generation >= floor)
+            && generation <= self.generation
+        {
+            let log = self.log.range(generation + 1..);
+            log.map(|(_, name)| (name, self.get(name).map(|node| &node.entry)))
+                .collect()
+        } else {
             return None;
-        }
-        let log = self.log.range(generation + 1..);
-        let mut changes: Vec<_> = log
-            .map(|(_, name)| (name, self.get(name).map(|node| &node.entry)))
-            .filter(|(_, entry)| generation > 0 || entry.is_some())
-            .collect();
+        };
         changes.sort_unstable_by(|(a, old), (b, new)| {
             let turns = turn(*old).cmp(&turn(*new));
             turns.then_with(|| if old.is_none() { b.cmp(a) } else { a.cmp(b) })
