@@ -16,6 +16,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Owned by one thread, which need not be the one that made it.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Index>();
+};
+
 /// A root with its index.
 struct Space {
     dir: tempfile::TempDir,
