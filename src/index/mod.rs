@@ -25,6 +25,7 @@ mod hash;
 mod leave_out;
 mod links;
 mod mounts;
+mod node;
 mod path;
 mod settle;
 mod stat;

@@ -115,11 +115,6 @@ pub(super) fn why_silent(fd: BorrowedFd<'_>) -> Option<String> {
         0x9660,
     ];
     let magic = match rustix::fs::fstatfs(fd) {
-        #[expect(
-            clippy::unnecessary_cast,
-            clippy::cast_sign_loss,
-            reason = "the field's type differs between architectures"
-        )]
         Ok(found) => found.f_type as u64 & 0xffff_ffff,
         Err(error) => return Some(format!("its file system is not known: {error}")),
     };

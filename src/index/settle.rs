@@ -2,8 +2,9 @@
 
 use super::doubt::{Scope, Sure};
 use super::hash::{self, Outcome};
+use super::node::Node;
 use super::stat::{Inode, Stat, is_settled};
-use super::table::{Name, Node};
+use super::table::Name;
 use super::watch::Watch;
 use super::{
     Content, Ground, How, Index, IndexError, Kind, Mounts, ROUNDS, Time, cache, failed, links,
@@ -68,6 +69,7 @@ impl Index {
         }
         self.give_up();
         self.follow_links();
+        self.table.remember();
         self.known.clear();
         self.void.clear();
         if self.ears.doubt.is_empty() {

@@ -5,13 +5,12 @@
 //! did not.
 
 use super::entry::{Content, Entry, Kind, Time};
+use super::node::Node;
 use super::path;
-use super::stat::{Inode, Stat, is_settled};
+use super::stat::{Inode, Stat};
 use crate::job::Digest;
-use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::size_of;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// A path below the root, shared by all who know it.
@@ -20,126 +19,12 @@ pub(super) type Name = Arc<[u8]>;
 /// Removed names that are remembered at least, so that whoever asks for changes hears of them.
 const REMEMBERED: usize = 65_536;
 
-/// An entry with what is needed to see whether it still holds.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) entry: Entry,
-    pub(super) inode: Inode,
-    ctime: Time,
-    /// Whether an equal stat means equal content.
-    settled: bool,
-    seq: u64,
-}
-
-impl Node {
-    /// `hashed` is a time before the content was looked at.
-    pub(super) fn new(stat: &Stat, kind: Kind, hashed: Time) -> Self {
-        let is_shared = stat.links > 1 && matches!(kind, Kind::File { .. } | Kind::Link { .. });
-        let entry = Entry {
-            kind,
-            mode: stat.permissions(),
-            mtime: stat.mtime,
-            group: is_shared
-                .then(|| {
-                    // Inode numbers are unique in all but layered file systems.
-                    NonZeroU64::new(stat.ino ^ stat.dev.rotate_left(40))
-                })
-                .flatten(),
-        };
-        Self {
-            entry,
-            inode: stat.inode(),
-            ctime: stat.ctime,
-            settled: is_settled(stat.ctime, hashed),
-            seq: 0,
-        }
-    }
-
-    /// A name of which not even a stat is to be had.
-    pub(super) fn unknown() -> Self {
-        let entry = Entry {
-            kind: Kind::Unreadable { is_dir: false },
-            mode: 0,
-            mtime: Time::default(),
-            group: None,
-        };
-        Self {
-            entry,
-            inode: Inode { ino: 0, dev: 0 },
-            ctime: Time::default(),
-            settled: false,
-            seq: 0,
-        }
-    }
-
-    pub(super) fn is_dir(&self) -> bool {
-        self.entry.kind == Kind::Dir
-    }
-
-    /// Of a file or a link: nothing at all has changed by what stat tells.
-    pub(super) fn is_same(&self, stat: &Stat) -> bool {
-        let size_bytes = match &self.entry.kind {
-            Kind::File { size_bytes, .. } => Some(*size_bytes),
-            Kind::Link { target, .. } => Some(target.len() as u64),
-            Kind::Dir | Kind::Unreadable { .. } | Kind::Other => None,
-        };
-        size_bytes == Some(stat.size_bytes)
-            && stat.file_type() == self.file_type()
-            && self.inode == stat.inode()
-            && self.ctime == stat.ctime
-            && self.entry.mtime == stat.mtime
-            && self.entry.mode == stat.permissions()
-    }
-
-    /// As stat would tell it, of what is there twice only if it is a file or a link.
-    fn file_type(&self) -> FileType {
-        match self.entry.kind {
-            Kind::Link { .. } => FileType::Symlink,
-            _ => FileType::RegularFile,
-        }
-    }
-
-    /// Whether [`Node::is_same`] is proof of the same content.
-    pub(super) fn is_settled(&self) -> bool {
-        self.settled
-            && !matches!(
-                self.entry.kind,
-                Kind::File {
-                    content: Content::Unstable,
-                    ..
-                }
-            )
-    }
-
-    /// A file that is hashed when it is asked for.
-    pub(super) fn is_unhashed(&self) -> bool {
-        let unhashed = Content::Unhashed;
-        matches!(self.entry.kind, Kind::File { content, .. } if content == unhashed)
-    }
-
-    /// The stat of a file as it was.
-    pub(super) fn stat(&self) -> Option<Stat> {
-        let Kind::File { size_bytes, .. } = self.entry.kind else {
-            return None;
-        };
-        Some(Stat {
-            dev: self.inode.dev,
-            ino: self.inode.ino,
-            size_bytes,
-            mode: self.entry.mode | FileType::RegularFile.as_raw_mode(),
-            links: 1 + u64::from(self.entry.group.is_some()),
-            mtime: self.entry.mtime,
-            ctime: self.ctime,
-        })
-    }
-}
-
 /// See the file's text.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     nodes: BTreeMap<Name, Box<Node>>,
     /// Every name of every file and link, by what it names.
-    inodes: BTreeSet<(Inode, Name)>,
+    inodes: BTreeSet<(u64, Name)>,
     /// Files and symbolic links with several hard links.
     pub(super) linked: BTreeSet<Name>,
     /// Symbolic links.
@@ -147,8 +32,8 @@ pub(super) struct Table {
     log: BTreeMap<u64, Name>,
     removed: BTreeMap<Name, u64>,
     generation: u64,
-    /// No removal before this generation is remembered.
-    floor: u64,
+    /// No change before this generation is remembered; none at all until there is one.
+    floor: Option<u64>,
     names_bytes: usize,
 }
 
@@ -176,8 +61,8 @@ impl Table {
             Some((name, old)) => {
                 let (name, changed) = (name.clone(), touched || old.entry != node.entry);
                 let (seq, inode) = (old.seq, old.inode);
-                if inode != node.inode || !has_names(&node.entry.kind) {
-                    self.inodes.remove(&(inode, name.clone()));
+                if inode.ino != node.inode.ino || !has_names(&node.entry.kind) {
+                    self.inodes.remove(&(inode.ino, name.clone()));
                 }
                 if !changed {
                     node.seq = seq;
@@ -198,9 +83,7 @@ impl Table {
                 }
             }
         };
-        self.generation += 1;
-        node.seq = self.generation;
-        self.log.insert(self.generation, name.clone());
+        node.seq = self.log(&name);
         self.file(&name, &node);
         self.nodes.insert(name, Box::new(node));
     }
@@ -210,12 +93,28 @@ impl Table {
         if let Some(node) = self.nodes.get_mut(path)
             && node.is_same(stat)
         {
-            node.entry.kind = Kind::File {
+            let kind = Kind::File {
                 size_bytes: stat.size_bytes,
                 content: Content::Digest(digest),
             };
-            node.settled = is_settled(stat.ctime, hashed);
+            let seq = node.seq;
+            **node = Node::new(stat, kind, hashed);
+            node.seq = seq;
         }
+    }
+
+    /// Remembers changes from now on: before the first reader, there is nobody to ask for them.
+    pub(super) fn remember(&mut self) {
+        self.floor = self.floor.or(Some(self.generation));
+    }
+
+    /// The generation of a change that is made to this name now.
+    fn log(&mut self, name: &Name) -> u64 {
+        self.generation += 1;
+        if self.floor.is_some() {
+            self.log.insert(self.generation, name.clone());
+        }
+        self.generation
     }
 
     /// Enters a name into the lists of its kind.
@@ -229,7 +128,7 @@ impl Table {
         }
         let kind = &node.entry.kind;
         if has_names(kind) {
-            self.inodes.insert((node.inode, name.clone()));
+            self.inodes.insert((node.inode.ino, name.clone()));
         }
         set(&mut self.linked, name, node.entry.group.is_some());
         set(&mut self.links, name, matches!(kind, Kind::Link { .. }));
@@ -239,13 +138,14 @@ impl Table {
     pub(super) fn remove(&mut self, path: &[u8]) -> Option<Node> {
         let (name, node) = self.nodes.remove_entry(path)?;
         self.names_bytes -= name.len();
-        self.inodes.remove(&(node.inode, name.clone()));
+        self.inodes.remove(&(node.inode.ino, name.clone()));
         self.linked.remove(&name);
         self.links.remove(&name);
         self.log.remove(&node.seq);
-        self.generation += 1;
-        self.log.insert(self.generation, name.clone());
-        self.removed.insert(name, self.generation);
+        let seq = self.log(&name);
+        if self.floor.is_some() {
+            self.removed.insert(name, seq);
+        }
         self.forget();
         Some(*node)
     }
@@ -257,10 +157,11 @@ impl Table {
         }
         let mut all: Vec<u64> = self.removed.values().copied().collect();
         all.sort_unstable();
-        self.floor = all[all.len() / 2];
+        let floor = all[all.len() / 2];
+        self.floor = Some(floor);
         let log = &mut self.log;
         self.removed.retain(|_, seq| {
-            let keep = *seq > self.floor;
+            let keep = *seq > floor;
             if !keep {
                 log.remove(seq);
             }
@@ -296,32 +197,32 @@ impl Table {
 
     /// All names of a file.
     pub(super) fn names_of(&self, inode: Inode) -> impl Iterator<Item = &Name> {
-        let start = (inode, Name::from(&b""[..]));
-        let names = self.inodes.range(start..);
-        names
-            .take_while(move |(other, _)| *other == inode)
-            .map(|(_, name)| name)
+        let names = self.names_of_number(inode.ino);
+        names.filter(move |name| self.get(name).is_some_and(|node| node.inode == inode))
     }
 
     /// All names of the files of this number.
     pub(super) fn names_of_number(&self, ino: u64) -> impl Iterator<Item = &Name> {
-        let start = (Inode { ino, dev: 0 }, Name::from(&b""[..]));
-        let names = self.inodes.range(start..);
+        let names = self.inodes.range((ino, Name::from(&b""[..]))..);
         names
-            .take_while(move |(other, _)| other.ino == ino)
+            .take_while(move |(other, _)| *other == ino)
             .map(|(_, name)| name)
     }
 
     /// What a reader of `generation` does not know, see [`super::Index::changes_since`].
     pub(super) fn changes_since(&self, generation: u64) -> Option<Vec<(&Name, Option<&Entry>)>> {
-        if generation > self.generation || (generation > 0 && generation < self.floor) {
+        let mut changes: Vec<_> = if generation == 0 {
+            let all = self.nodes.iter();
+            all.map(|(name, node)| (name, Some(&node.entry))).collect()
+        } else if self.floor.is_some_and(|floor| generation >= floor)
+            && generation <= self.generation
+        {
+            let log = self.log.range(generation + 1..);
+            log.map(|(_, name)| (name, self.get(name).map(|node| &node.entry)))
+                .collect()
+        } else {
             return None;
-        }
-        let log = self.log.range(generation + 1..);
-        let mut changes: Vec<_> = log
-            .map(|(_, name)| (name, self.get(name).map(|node| &node.entry)))
-            .filter(|(_, entry)| generation > 0 || entry.is_some())
-            .collect();
+        };
         changes.sort_unstable_by(|(a, old), (b, new)| {
             let turns = turn(*old).cmp(&turn(*new));
             turns.then_with(|| if old.is_none() { b.cmp(a) } else { a.cmp(b) })
@@ -345,7 +246,7 @@ impl Table {
         let shared =
             (self.nodes.len() + self.removed.len()) * (ALLOCATION + 2 * size_of::<usize>());
         let total = self.nodes.len() * node
-            + self.inodes.len() * full(size_of::<(Inode, Name)>())
+            + self.inodes.len() * full(size_of::<(u64, Name)>())
             + (self.log.len() + self.removed.len()) * logged
             + short
             + targets

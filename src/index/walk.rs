@@ -2,15 +2,15 @@
 
 use super::doubt::{Scope, Sure};
 use super::ground::read_link;
+use super::node::Node;
 use super::stat::Stat;
-use super::table::Node;
 use super::{Index, Kind, is_temporary, path};
 use rustix::fs::{AtFlags, FileType, RawDir};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Files that wait to be hashed before a walk goes on.
@@ -357,7 +357,7 @@ impl Index {
         let Some(watch) = &mut self.watch else {
             return;
         };
-        match watch.add(BorrowedFd::from(fd.as_fd()), dir) {
+        match watch.add(fd.as_fd(), dir) {
             // Gone, or not ours to read: its list tells.
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
             Err(Errno::NOSPC) => self.scan(

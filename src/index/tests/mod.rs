@@ -16,6 +16,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Owned by one thread, which need not be the one that made it.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Index>();
+};
+
 /// A root with its index.
 struct Space {
     dir: tempfile::TempDir,
@@ -51,6 +57,15 @@ impl Space {
     /// Settles, and holds the index against the root.
     fn settle(&mut self) -> u64 {
         let generation = self.index.settle().unwrap();
+        self.check();
+        generation
+    }
+
+    /// The same with a clock so late that stat would be believed, were it asked: events alone tell.
+    fn settle_late(&mut self) -> u64 {
+        let mut late = Time::now();
+        late.seconds += 100;
+        let generation = self.index.settle_at(late).unwrap();
         self.check();
         generation
     }

@@ -119,7 +119,7 @@ fn old_removals_are_forgotten_and_said_to_be() {
     let mut space = Space::new();
     let start = space.index.generation();
     let stat = super::super::Stat::from(rustix::fs::stat("/").unwrap());
-    let node = || super::super::table::Node::new(&stat, Kind::Other, Time::default());
+    let node = || super::super::node::Node::new(&stat, Kind::Other, Time::default());
     let mut last = start;
     for number in 0..70_000 {
         let name = format!("x{number}");
