@@ -1,7 +1,7 @@
 //! cpods: `distcc` for any tool.
 //!
 //! Rooms and the arrows between them run one way:
-//! `bin -> cc, schedd, workd, gen, monitor -> probe -> rules, sched -> wire -> job, paths`.
+//! `bin -> cc, schedd, workd, gen, monitor -> probe, index -> rules, sched -> wire -> job, paths`.
 //!
 //! | room | what it does | I/O |
 //! | --- | --- | --- |
@@ -12,6 +12,7 @@
 //! | [`sched`] | the scheduler's core: which job goes to which pod | none |
 //! | [`wire`] | frames, messages, adapters | of the adapters' streams |
 //! | [`probe`] | finds tools and what identifies them | runs tools |
+//! | [`index`] | what the roots hold, and what changed | watches and reads the roots |
 //! | [`slots`] | one count of running jobs for the whole machine | lock file |
 //! | [`cc`] | the wrapper | yes |
 //! | [`schedd`] | the scheduler daemon around [`sched`] | yes |
@@ -22,6 +23,7 @@
 pub mod cc;
 pub mod configfile;
 pub mod r#gen;
+pub mod index;
 pub mod job;
 pub mod monitor;
 pub mod paths;

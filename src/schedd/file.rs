@@ -217,6 +217,9 @@ fn to_config(pod: Pod) -> Result<PodConfig, String> {
         Some(Files::Sshfs) if !is_ssh => {
             return Err(told("`files = \"sshfs\"` is for pods reached by ssh"));
         }
+        Some(Files::Mirror) if config.is_own() => {
+            return Err(told("this machine's own pod needs no mirror"));
+        }
         Some(files) => config.files = files,
         None => {}
     }

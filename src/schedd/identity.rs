@@ -3,7 +3,7 @@
 //! Probing runs the tool and reads headers, so it happens beside everything else; jobs of a tool
 //! that is not yet known wait for it.
 
-use crate::job::Digest;
+use crate::job::{Digest, Need};
 use crate::paths::Bytes;
 use crate::probe::{Prober, Watch, default_cache};
 use crate::rules::RuleSet;
@@ -25,6 +25,15 @@ type Answer = (Instant, Option<Rc<Own>>);
 /// The identity of a tool whose matching was relaxed to its version.
 pub(super) fn by_version(version: &str) -> Digest {
     Digest::of(version.as_bytes())
+}
+
+/// What to ask of this machine's own tool, as the prober wants it; none if the machine has none. Of
+/// an executable inside a root, which the rules give an identity, only the machine counts.
+pub(super) fn own_path(need: &Need, program: Option<&Bytes>) -> Option<PathBuf> {
+    match need.identity {
+        None => program.map(|path| path.as_path().into()),
+        Some(_) => (need.program == std::env::consts::ARCH).then(PathBuf::new),
+    }
 }
 
 /// The hub's own tool.

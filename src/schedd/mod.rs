@@ -10,6 +10,8 @@ mod file;
 mod identity;
 mod jail;
 mod left_out;
+mod mirror;
+mod mirrors;
 mod mounts;
 mod outbox;
 mod pod;

@@ -1,6 +1,7 @@
 //! One pod's channel: opened, kept alive, opened again.
 
 use super::config::PodConfig;
+use super::mirrors;
 use super::mounts::Mount;
 use super::outbox::Outbox;
 use super::reach;
@@ -93,8 +94,14 @@ async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream)
             roots: hub.roots().clone(),
             own: pod.is_own(),
             files: pod.files,
+            hub: mirrors::hub_name(),
         }) {
             return WireError::Frame(error);
+        }
+        if pod.files == Files::Mirror
+            && let Err(error) = mirrors::begin(hub, index, &outbox).await
+        {
+            return WireError::Io(io::Error::other(format!("{error:#}")));
         }
         match listen(hub, index, pod, &outbox, Receiver::new(read)).await {
             Ok(never) => match never {},
@@ -144,8 +151,11 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
             Frame::Message(_) => match frame.message()? {
                 FromPod::Offer(offer) => hub.pod_offers(index, offer, outbox),
                 FromPod::Pong => {}
-                FromPod::Mount { .. } if pod.files == Files::Shared => {
-                    let why = "a mount where the files are shared";
+                FromPod::Lacks { root, digests } => {
+                    mirrors::send(hub, index, root, digests, outbox);
+                }
+                FromPod::Mount { .. } if pod.files != Files::Sshfs => {
+                    let why = "a mount that was not offered";
                     return Err(FrameError::Payload(why.into()).into());
                 }
                 FromPod::Mount { program, at } => {

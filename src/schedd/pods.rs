@@ -183,9 +183,13 @@ impl Hub {
                     signalled: matches!(finished.ending, Ending::Signalled(_)),
                     wall_us: finished.usage.wall_us,
                 };
-                if let Some(running) = self.state.borrow_mut().runs.get_mut(&run) {
+                let mut state = self.state.borrow_mut();
+                let made = finished.digests.iter().map(|(_, digest)| *digest);
+                state.pods[index as usize].mirror.made(made);
+                if let Some(running) = state.runs.get_mut(&run) {
                     running.finished = Some(finished);
                 }
+                drop(state);
                 event
             }
             FromPod::Fault { job, why } => {
@@ -200,7 +204,9 @@ impl Hub {
                 why,
             },
             FromPod::Cancelled { job } => Event::RunCancelled { run: RunId(job.0) },
-            FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } => return Ok(()),
+            FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } | FromPod::Lacks { .. } => {
+                return Ok(());
+            }
         };
         self.handle(event);
         Ok(())
@@ -210,7 +216,7 @@ impl Hub {
 /// The run that a message is about.
 fn about(message: &FromPod) -> Option<JobNumber> {
     match message {
-        FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } => None,
+        FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } | FromPod::Lacks { .. } => None,
         FromPod::Output { job, .. }
         | FromPod::Finished { job, .. }
         | FromPod::Fault { job, .. }

@@ -237,6 +237,7 @@ async fn meet(stream: UnixStream, roots: Option<&Roots>) -> Result<Option<Offer>
         roots: roots.clone(),
         own: false,
         files: Files::Shared,
+        hub: String::new(),
     };
     sender.message(&configure).await?;
     sender.flush().await?;

@@ -3,17 +3,16 @@
 //! Translates between wire messages and core events; decides nothing itself.
 
 use super::config::{Config, PodConfig};
-use super::identity::{Identities, Own};
+use super::identity::{Identities, Own, own_path};
+use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
-use crate::job::Need;
-use crate::paths::{Bytes, Roots};
+use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
 use crate::wire::messages::{
-    ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
+    ClientKey, Files, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +48,8 @@ pub(super) struct State {
     pub(super) runs: HashMap<RunId, Running>,
     pub(super) pods: Vec<Pod>,
     pub(super) counts: Counts,
+    /// Once a pod has a mirror.
+    pub(super) indexes: Option<Indexes>,
 }
 
 /// A job whose wrapper waits.
@@ -77,6 +78,8 @@ pub(super) struct Pod {
     pub(super) wanted: bool,
     pub(super) outbox: Option<Rc<Outbox>>,
     pub(super) offer: Offer,
+    /// What its mirror was told, where it has one.
+    pub(super) mirror: Mirror,
     /// Why it is not connected.
     pub(super) why: String,
 }
@@ -96,6 +99,7 @@ impl Hub {
             wanted: true,
             outbox: None,
             offer: Offer::default(),
+            mirror: Mirror::default(),
             why: NOT_YET.into(),
         });
         let limits = Limits {
@@ -110,6 +114,7 @@ impl Hub {
             runs: HashMap::new(),
             pods: pods.collect(),
             counts: Counts::default(),
+            indexes: None,
         };
         let hub = Rc::new(Self {
             identities: Identities::new(Arc::clone(&config.rules), config.relaxed.clone()),
@@ -300,10 +305,21 @@ impl State {
     }
 
     fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
-        let there = &self.pods[pod.0 as usize];
+        let there = &mut self.pods[pod.0 as usize];
         let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
             return;
         };
+        // The state of the files is fixed from here on: see hazard "mtimes at commit".
+        let stamp = now_stamp();
+        if there.config.files == Files::Mirror
+            && let Some(indexes) = &mut self.indexes
+            && let Err(error) = there.mirror.update(indexes, outbox)
+        {
+            tracing::warn!("pod `{}`: {error:#}", there.config.name);
+            // Without its files there is no job; the core hears of it as of any lost pod.
+            outbox.close();
+            return;
+        }
         waiting.run = Some(run);
         self.runs.insert(
             run,
@@ -313,10 +329,9 @@ impl State {
                 finished: None,
             },
         );
-        // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let placed = ToClient::Placed {
             pod: there.config.name.clone(),
-            stamp: now_stamp(),
+            stamp,
             covered: waiting
                 .own
                 .as_ref()
@@ -350,15 +365,6 @@ impl State {
         if let Some(waiting) = self.jobs.remove(&job) {
             let _ = waiting.outbox.message(message);
         }
-    }
-}
-
-/// What to ask of this machine's own tool, as the prober wants it; none if the machine has none. Of
-/// an executable inside a root, which the rules give an identity, only the machine counts.
-fn own_path(need: &Need, program: Option<&Bytes>) -> Option<PathBuf> {
-    match need.identity {
-        None => program.map(|path| path.as_path().into()),
-        Some(_) => (need.program == std::env::consts::ARCH).then(PathBuf::new),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! A wrapper's connection carries one job. A pod's connection carries many, told apart by id.
 
+pub use super::files::Files;
+use super::files::{Change, More};
 use crate::job::{Digest, Ending, Job, Need, Surroundings, Usage, Wrote};
-use crate::paths::{Bytes, Roots};
+use crate::paths::{Bytes, RootId, Roots};
 use serde::{Deserialize, Serialize};
 
 /// The hub's number for a job, never used twice.
@@ -146,6 +148,8 @@ pub enum ToPod {
         own: bool,
         /// How this pod comes to the roots' files.
         files: Files,
+        /// Names this hub among others of the pod's.
+        hub: String,
     },
     /// The answer to a [`FromPod::Mount`] that cannot be served.
     NotMounted {
@@ -164,6 +168,32 @@ pub enum ToPod {
         #[serde(with = "serde_bytes")]
         task: Vec<u8>,
     },
+    /// What changed in a root since the last such message, which a mirror takes over before any
+    /// job that comes after it. Long lists come in parts.
+    Changes {
+        /// The root.
+        root: RootId,
+        /// In an order in which they can be applied.
+        changes: Vec<Change>,
+        /// What comes next.
+        more: More,
+    },
+    /// Content of a file, in pieces: of one that [`ToPod::Changes`] will name, or that the pod lacks.
+    Content {
+        /// The whole content's.
+        digest: Digest,
+        /// The next bytes of it, a zstd frame.
+        #[serde(with = "serde_bytes")]
+        packed: Vec<u8>,
+        /// Whether there are more.
+        last: bool,
+    },
+    /// Content that the pod lacks and that this hub has not, any more: its file has changed since,
+    /// and the pod will hear of that before any job comes.
+    Gone {
+        /// Of which content.
+        digest: Digest,
+    },
     /// End it at once; answered by [`FromPod::Cancelled`] unless its end is already on the way.
     Cancel {
         /// The job.
@@ -171,26 +201,6 @@ pub enum ToPod {
     },
     /// Are you there? Answered by [`FromPod::Pong`].
     Ping,
-}
-
-/// How a pod comes to the files of the hub's roots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Files {
-    /// Pod and hub have one file system.
-    #[default]
-    Shared,
-    /// By sshfs, mounted by the hub where the pod asks for it.
-    Sshfs,
-}
-
-impl std::fmt::Display for Files {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Shared => "shared",
-            Self::Sshfs => "sshfs",
-        })
-    }
 }
 
 /// A pod to the hub.
@@ -245,6 +255,13 @@ pub enum FromPod {
     },
     /// To a ping.
     Pong,
+    /// Content that changes name and that is not here. What came after those changes waits for it.
+    Lacks {
+        /// The root.
+        root: RootId,
+        /// Which.
+        digests: Vec<Digest>,
+    },
 }
 
 /// What a pod can do.

@@ -3,6 +3,7 @@
 
 pub mod blocking;
 pub mod codec;
+pub mod files;
 pub mod frame;
 pub mod messages;
 pub mod socket;

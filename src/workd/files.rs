@@ -4,6 +4,7 @@
 //! an unreachable file is just false). So it is looked at every few seconds, and once more after
 //! every job, before the job's result is believed.
 
+use super::mirror::{Made, Mirror};
 use super::scratch::{Cleaner, SessionDir};
 use super::session::{Out, Session};
 use super::sshfs;
@@ -32,8 +33,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct Place {
     /// Each root's directory.
     pub(crate) dirs: Vec<PathBuf>,
-    /// None where pod and hub have one file system.
-    mount: Option<Mount>,
+    /// How they come there; none where pod and hub have one file system.
+    by: Option<By>,
+}
+
+#[derive(Debug)]
+enum By {
+    Mount(Mount),
+    Mirror(Rc<Mirror>),
 }
 
 #[derive(Debug)]
@@ -48,7 +55,14 @@ impl Place {
     pub(crate) fn shared(roots: &Roots) -> Rc<Self> {
         Rc::new(Self {
             dirs: roots.iter().map(|(_, path)| path.into()).collect(),
-            mount: None,
+            by: None,
+        })
+    }
+
+    fn mirrored(mirror: Rc<Mirror>) -> Rc<Self> {
+        Rc::new(Self {
+            dirs: mirror.dirs(),
+            by: Some(By::Mirror(mirror)),
         })
     }
 
@@ -58,16 +72,24 @@ impl Place {
                 .iter()
                 .map(|(root, _)| at.join(root.0.to_string()))
                 .collect(),
-            mount: Some(Mount {
+            by: Some(By::Mount(Mount {
                 at: at.into(),
                 dead: Notify::new(),
-            }),
+            })),
         })
     }
 
     /// Whether the hub is another machine.
     pub(crate) fn is_far(&self) -> bool {
-        self.mount.is_some()
+        self.by.is_some()
+    }
+
+    /// Where what jobs wrote is to be kept, if anywhere.
+    pub(crate) fn made(&self) -> Option<&Made> {
+        match &self.by {
+            Some(By::Mirror(mirror)) => Some(mirror.made()),
+            _ => None,
+        }
     }
 
     /// Looks at the files, which must be there.
@@ -75,8 +97,10 @@ impl Place {
     /// # Errors
     /// Why they are not.
     pub(crate) async fn check(&self) -> Result<(), String> {
-        let Some(mount) = &self.mount else {
-            return Ok(());
+        let mount = match &self.by {
+            None => return Ok(()),
+            Some(By::Mirror(mirror)) => return mirror.check(),
+            Some(By::Mount(mount)) => mount,
         };
         let at = mount.at.clone();
         let look = tokio::task::spawn_blocking(move || rustix::fs::stat(at.join(".")));
@@ -96,7 +120,7 @@ impl Place {
         &self,
         what: impl FnOnce() -> T + Send + 'static,
     ) -> std::io::Result<T> {
-        if self.mount.is_none() {
+        if !matches!(self.by, Some(By::Mount(_))) {
             return Ok(what());
         }
         tokio::task::spawn_blocking(what)
@@ -107,7 +131,7 @@ impl Place {
     /// Until it is found dead.
     async fn watch(&self) -> String {
         loop {
-            if let Some(mount) = &self.mount {
+            if let Some(By::Mount(mount)) = &self.by {
                 let _ = timeout(LOOK_EVERY, mount.dead.notified()).await;
             }
             if let Err(why) = self.check().await {
@@ -132,9 +156,17 @@ impl Drop for Mountpoint {
     }
 }
 
-/// Keeps the files of a configured session in reach until it ends; never returns before.
-pub(super) async fn keep(session: &Rc<Session>) {
+/// Keeps the files of a configured session in reach until it ends; returns before only to say why
+/// it should.
+pub(super) async fn keep(session: &Rc<Session>) -> String {
     let (roots, files) = session.configured().await;
+    if let Some(mirror) = session.mirror() {
+        if let Err(why) = mirror.whole().await {
+            return why;
+        }
+        session.set_place(Ok(Place::mirrored(Rc::clone(&mirror))));
+        return mirror.trouble().await;
+    }
     if files == Files::Shared {
         session.set_place(Ok(Place::shared(&roots)));
         return std::future::pending().await;

@@ -37,6 +37,7 @@ mod hours;
 mod limits;
 mod lower;
 pub mod mapback;
+mod mirror;
 mod outputs;
 mod pipes;
 pub mod render;

@@ -71,7 +71,11 @@ impl Outputs<'_> {
                     .iter()
                     .any(|output| output.role == Role::Depfile && output.at == at);
                 let mapped = (depfile && !map_back.is_idle()).then_some(map_back);
+                let (below, as_it_is) = (change.below.clone(), mapped.is_none());
                 if let Some(digest) = self.output(index, at, change, &upper, mapped).await? {
+                    if let Some(made) = view.place.made().filter(|_| as_it_is) {
+                        made.keep(&upper, &below, digest);
+                    }
                     digests.push((index, digest));
                 }
                 index += 1;

@@ -46,10 +46,10 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Runs a job and answers it.
+/// Runs a job and answers it, once so many lists of changes to the files are made.
 pub(crate) async fn run(
     session: Rc<Session>,
-    job: JobNumber,
+    (job, come): (JobNumber, u64),
     tool: u32,
     task: Task,
     cancel: Rc<Notify>,
@@ -57,6 +57,7 @@ pub(crate) async fn run(
     let runner = Runner {
         session: &session,
         number: job,
+        come,
         cancel: &cancel,
     };
     let (message, scratch) = match runner.all(tool, &task).await {
@@ -95,6 +96,7 @@ pub(crate) async fn run(
 pub(crate) struct Runner<'a> {
     pub(crate) session: &'a Rc<Session>,
     pub(crate) number: JobNumber,
+    come: u64,
     cancel: &'a Notify,
 }
 
@@ -103,6 +105,10 @@ impl Runner<'_> {
         let view = self.or_cancelled(self.session.view()).await?;
         let view = view.map_err(Stop::Fault)?;
         let tool = self.tool(tool, &task.job)?;
+        if let Some(mirror) = self.session.mirror() {
+            let made = self.or_cancelled(mirror.until(self.come)).await?;
+            made.map_err(Stop::Fault)?;
+        }
         if view.kind == ViewKind::Overlay {
             let outputs = task.job.outputs.clone();
             let (place, dirs) = (&view.place, view.place.dirs.clone());

@@ -1,6 +1,7 @@
 //! One hub's connection: reads its messages, keeps its jobs, writes their answers.
 
 use super::files::{self, Place};
+use super::mirror::Mirror;
 use super::run;
 use super::view::{self, View};
 use super::worker::Worker;
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     configured: watch::Sender<Option<(Roots, Files)>>,
     /// Where the roots' files are, once they are in reach, or why they are not.
     place: RefCell<Option<Result<Rc<Place>, String>>>,
+    /// The copies of the roots, where the hub keeps such.
+    mirror: RefCell<Option<Rc<Mirror>>>,
     /// Where the hub could not mount, and why; told each time.
     refused: watch::Sender<(Bytes, String)>,
     view: watch::Sender<Built>,
@@ -82,6 +85,7 @@ where
         own: Cell::new(false),
         configured: watch::Sender::default(),
         place: RefCell::default(),
+        mirror: RefCell::default(),
         refused: watch::Sender::default(),
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
@@ -93,7 +97,7 @@ where
         ended = hear(&mut receiver, &session) => ended,
         ended = write_answers(&mut sender, answers) => ended,
         ended = offer(&session) => ended,
-        () = files::keep(&session) => Ok(()),
+        why = files::keep(&session) => Err(std::io::Error::other(why).into()),
     };
     session.end();
     match ended {
@@ -112,8 +116,18 @@ async fn hear<R: AsyncRead + Unpin>(
             return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into());
         };
         match frame?.message()? {
-            ToPod::Configure { roots, own, files } => {
+            ToPod::Configure {
+                roots,
+                own,
+                files,
+                hub,
+            } => {
                 session.own.set(own);
+                if files == Files::Mirror {
+                    let cache = &session.worker.config.cache;
+                    let mirror = Mirror::start(cache, &hub, &roots, session.out.clone())?;
+                    session.mirror.replace(Some(Rc::new(mirror)));
+                }
                 if session
                     .configured
                     .send_replace(Some((roots, files)))
@@ -123,6 +137,17 @@ async fn hear<R: AsyncRead + Unpin>(
                 }
             }
             ToPod::NotMounted { at, why } => drop(session.refused.send_replace((at, why))),
+            ToPod::Changes {
+                root,
+                changes,
+                more,
+            } => session.known_mirror()?.changes(root, changes, more),
+            ToPod::Content {
+                digest,
+                packed,
+                last,
+            } => session.known_mirror()?.content(digest, packed, last),
+            ToPod::Gone { digest } => session.known_mirror()?.gone(digest),
             ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
@@ -208,6 +233,16 @@ impl Session {
     /// Whether the hub runs on this machine.
     pub(crate) fn is_own(&self) -> bool {
         self.own.get()
+    }
+
+    /// The copies of the roots, if there are any.
+    pub(crate) fn mirror(&self) -> Option<Rc<Mirror>> {
+        self.mirror.borrow().clone()
+    }
+
+    fn known_mirror(&self) -> Result<Rc<Mirror>, WireError> {
+        self.mirror()
+            .ok_or_else(|| broken("a change to what is not mirrored"))
     }
 
     /// What the hub configured, once it did.
@@ -327,7 +362,9 @@ impl Session {
             return Err(broken("a job number used twice"));
         }
         let session = Rc::clone(self);
-        let handle = tokio::task::spawn_local(run::run(session, job, tool, task, cancel));
+        // What changed before this job came is there before it runs.
+        let come = self.mirror().map_or(0, |mirror| mirror.come());
+        let handle = tokio::task::spawn_local(run::run(session, (job, come), tool, task, cancel));
         if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
             running.task = Some(handle.abort_handle());
         }

@@ -7,6 +7,7 @@ use cpods::job::{
 };
 use cpods::paths::{RootId, RootPath, Roots};
 use cpods::wire::codec;
+use cpods::wire::files::{Change, Entry, EntryKind, More};
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
     ClientKey, Files, Finished, FromClient, FromPod, JobNumber, Offer, OfferedTool, PodStatus,
@@ -15,6 +16,7 @@ use cpods::wire::messages::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 use std::fmt::Write;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 /// Lines of a name and bytes.
@@ -245,13 +247,43 @@ fn to_client(golden: &mut Golden) {
     }
 }
 
+fn changes() -> Vec<Change> {
+    let kinds = [
+        EntryKind::File {
+            digest: Digest([9; 32]),
+            size_bytes: 70_000,
+        },
+        EntryKind::Dir,
+        EntryKind::Link { target: "b".into() },
+        EntryKind::Closed,
+    ];
+    let entries = kinds.map(|what| {
+        Some(Entry {
+            what,
+            mode: 0o644,
+            mtime: Stamp {
+                seconds: 1_700_000_000,
+                nanoseconds: 5,
+            },
+            group: NonZeroU64::new(3),
+        })
+    });
+    let entries = entries.into_iter().chain([None]);
+    let named = entries.map(|entry| Change {
+        name: "a/b".into(),
+        entry,
+    });
+    named.collect()
+}
+
 fn to_and_from_pod(golden: &mut Golden) {
     let job = JobNumber(300);
     let messages = [
         ToPod::Configure {
             roots: Roots::new(["/v", "/w"]).unwrap(),
             own: true,
-            files: Files::Sshfs,
+            files: Files::Mirror,
+            hub: "0123".into(),
         },
         ToPod::NotMounted {
             at: "/c/files".into(),
@@ -262,6 +294,19 @@ fn to_and_from_pod(golden: &mut Golden) {
             tool: 3,
             task: vec![1, 2, 3],
         },
+        ToPod::Changes {
+            root: RootId(1),
+            changes: changes(),
+            more: More::Everything,
+        },
+        ToPod::Content {
+            digest: Digest([9; 32]),
+            packed: vec![1, 2, 3],
+            last: true,
+        },
+        ToPod::Gone {
+            digest: Digest([9; 32]),
+        },
         ToPod::Cancel { job },
         ToPod::Ping,
     ];
@@ -270,6 +315,9 @@ fn to_and_from_pod(golden: &mut Golden) {
             ToPod::Configure { .. } => "to-pod.configure",
             ToPod::NotMounted { .. } => "to-pod.not-mounted",
             ToPod::Start { .. } => "to-pod.start",
+            ToPod::Changes { .. } => "to-pod.changes",
+            ToPod::Content { .. } => "to-pod.content",
+            ToPod::Gone { .. } => "to-pod.gone",
             ToPod::Cancel { .. } => "to-pod.cancel",
             ToPod::Ping => "to-pod.ping",
         };
@@ -313,6 +361,10 @@ fn to_and_from_pod(golden: &mut Golden) {
         },
         FromPod::Cancelled { job },
         FromPod::Pong,
+        FromPod::Lacks {
+            root: RootId(1),
+            digests: vec![Digest([9; 32])],
+        },
     ];
     for message in messages {
         let name = match &message {
@@ -324,6 +376,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             FromPod::Declined { .. } => "from-pod.declined",
             FromPod::Cancelled { .. } => "from-pod.cancelled",
             FromPod::Pong => "from-pod.pong",
+            FromPod::Lacks { .. } => "from-pod.lacks",
         };
         golden.message(name, &message);
     }

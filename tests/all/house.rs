@@ -80,6 +80,25 @@ fn pure_rooms_do_no_io_and_read_no_clock() {
 }
 
 #[test]
+fn the_index_knows_nothing_of_jobs_and_pods() {
+    let mut seen = 0;
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.components().any(|part| part.as_os_str() == "index"))
+        .filter(|(path, _)| !is_test(path))
+    {
+        seen += 1;
+        for line in code(text).lines().filter(|line| line.contains("crate::")) {
+            let may = ["crate::job::Digest", "crate::paths::"];
+            let may = may.iter().any(|room| line.contains(room));
+            assert!(may, "{}: {line}", path.display());
+        }
+        assert!(!code(text).contains("tokio"), "{}", path.display());
+    }
+    assert!(seen > 10, "the index was not found");
+}
+
+#[test]
 fn bincode_stands_in_one_file() {
     let users: Vec<_> = sources()
         .into_iter()

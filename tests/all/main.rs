@@ -21,6 +21,7 @@ mod golden;
 mod house;
 mod identical;
 mod launcher;
+mod mirror;
 mod misconfigured;
 mod new_tool;
 mod ninja;

@@ -154,6 +154,7 @@ fn a_pod_that_looks_for_its_tools_for_long_is_alive() {
         roots: Roots::default(),
         own: false,
         files: Files::Shared,
+        hub: String::new(),
     };
     pod.send(Some(Peer::Hub), &configure).unwrap();
     pod.hello(Peer::Pod).unwrap();

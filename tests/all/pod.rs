@@ -89,6 +89,7 @@ impl Pod {
             roots: roots.clone(),
             own: false,
             files: Files::Shared,
+            hub: String::new(),
         };
         connection.send(Some(Peer::Hub), &configure).unwrap();
         connection.hello(Peer::Pod).unwrap();
@@ -300,7 +301,7 @@ impl Hub {
             match message {
                 FromPod::Offer(offer) => self.offer = offer,
                 FromPod::Pong => {}
-                FromPod::Mount { .. } => panic!("the files are shared"),
+                FromPod::Mount { .. } | FromPod::Lacks { .. } => panic!("the files are shared"),
                 FromPod::Output {
                     job, index, wrote, ..
                 } => {

@@ -217,6 +217,7 @@ fn the_worker_drops_ten_thousand_bad_peers() {
             roots,
             own: false,
             files: Files::Shared,
+            hub: String::new(),
         })
         .unwrap(),
         decodes: |bytes| codec::decode::<ToPod>(bytes).is_ok(),

@@ -90,7 +90,7 @@ fn connection(sheet: &mut Sheet, pod: &PodConfig, reached: &Reached) {
     );
     match pod.files {
         Files::Sshfs => sheet.fail("login shell", &why),
-        Files::Shared => sheet.warn("login shell", &why),
+        Files::Shared | Files::Mirror => sheet.warn("login shell", &why),
     }
 }
 

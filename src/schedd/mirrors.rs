@@ -1,0 +1,71 @@
+//! Pods with mirrors: their beginning, and what they ask for.
+
+use super::mirror::{self, Indexes, Mirror};
+use super::outbox::Outbox;
+use super::state::Hub;
+use crate::job::Digest;
+use crate::paths::RootId;
+use crate::wire::messages::ToPod;
+use std::path::Path;
+use std::rc::Rc;
+
+/// Names this user's hub on this machine, in hexadecimal digits, the same each time.
+pub(super) fn hub_name() -> String {
+    let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let node = rustix::system::uname();
+    let user = rustix::process::getuid().as_raw().to_le_bytes();
+    let all = [&machine[..], node.nodename().to_bytes(), &user[..]].concat();
+    Digest::of(&all).to_string()[..16].to_owned()
+}
+
+/// Tells a pod that has just been connected what there is in all roots.
+///
+/// # Errors
+/// A root cannot be read.
+pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow::Result<()> {
+    if hub.look(|state| state.indexes.is_none()) {
+        let (roots, left_out) = (hub.roots().clone(), hub.config().left_out.clone());
+        let opened = tokio::task::spawn_blocking(move || Indexes::open(&roots, &left_out));
+        let opened = opened.await??;
+        // Another pod may have been faster.
+        hub.state.borrow_mut().indexes.get_or_insert(opened);
+    }
+    let state = &mut *hub.state.borrow_mut();
+    let mirror = &mut state.pods[index as usize].mirror;
+    *mirror = Mirror::default();
+    match &mut state.indexes {
+        Some(indexes) => mirror.update(indexes, outbox),
+        None => Ok(()),
+    }
+}
+
+/// Sends content that a pod lacks, file by file, while other things go on.
+pub(super) fn send(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    digests: Vec<Digest>,
+    outbox: &Rc<Outbox>,
+) {
+    let found = hub.look(|state| {
+        let indexes = state.indexes.as_ref()?;
+        Some(mirror::find(indexes, root, &digests))
+    });
+    let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
+    tokio::task::spawn_local(async move {
+        for (digest, path) in found.unwrap_or_default() {
+            outbox.room().await;
+            let sent = path.and_then(|path| content(&path, digest, &outbox));
+            match sent {
+                Some(bytes) => hub.state.borrow_mut().pods[pod as usize].mirror.sent_bytes += bytes,
+                None => drop(outbox.message(&ToPod::Gone { digest })),
+            }
+        }
+    });
+}
+
+fn content(path: &Path, digest: Digest, outbox: &Outbox) -> Option<u64> {
+    mirror::send_content(path, digest, outbox)
+        .inspect_err(|error| tracing::warn!("send `{}`: {error:#}", path.display()))
+        .ok()?
+}

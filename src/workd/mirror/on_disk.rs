@@ -1,0 +1,110 @@
+//! What stands on this pod's disk: read by an index, and small changes to single names.
+
+use crate::index::{Content, Index, Kind, Options};
+use crate::job::Digest;
+use crate::paths::Bytes;
+use crate::wire::files::{Entry, EntryKind};
+use crate::wire::messages::Stamp;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Everything below a directory, which need not be what was put there. What `cache_file` remembers
+/// is not read again.
+pub(super) fn names(path: &Path, cache_file: &Path) -> io::Result<Vec<(Bytes, Entry)>> {
+    let options = Options {
+        cache_file: Some(cache_file.into()),
+        hash_up_to: u64::MAX,
+        ..Options::default()
+    };
+    let mut index = Index::open(path, options).map_err(io::Error::other)?;
+    index.settle().map_err(io::Error::other)?;
+    let mut names = Vec::with_capacity(index.len());
+    for (name, entry) in index.entries() {
+        let what = match &entry.kind {
+            Kind::File {
+                size_bytes,
+                content: Content::Digest(digest),
+            } => EntryKind::File {
+                digest: *digest,
+                size_bytes: *size_bytes,
+            },
+            Kind::Dir => EntryKind::Dir,
+            Kind::Link { target, .. } => EntryKind::Link {
+                target: Bytes::from(&target[..]),
+            },
+            _ => EntryKind::Closed,
+        };
+        let found = Entry {
+            what,
+            mode: entry.mode,
+            mtime: Stamp {
+                seconds: entry.mtime.seconds,
+                nanoseconds: entry.mtime.nanoseconds,
+            },
+            group: entry.group,
+        };
+        names.push((Bytes::from(name), found));
+    }
+    Ok(names)
+}
+
+pub(super) fn content(entry: &Entry) -> Option<Digest> {
+    match entry.what {
+        EntryKind::File { digest, .. } => Some(digest),
+        _ => None,
+    }
+}
+
+pub(super) fn raw(name: &Bytes) -> &[u8] {
+    name.as_os_str().as_bytes()
+}
+
+/// The directory that a name stands in.
+pub(super) fn above(name: &Bytes) -> Bytes {
+    name.as_path().parent().unwrap_or(Path::new("")).into()
+}
+
+pub(super) fn is_plain(name: &Bytes) -> bool {
+    let mut parts = name.as_path().components();
+    parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+}
+
+/// A file that nobody may read.
+pub(super) fn make_closed(path: &Path) -> io::Result<()> {
+    rustix::fs::mknodat(CWD, path, FileType::RegularFile, Mode::empty(), 0)?;
+    Ok(())
+}
+
+pub(super) fn set(path: &Path, entry: &Entry) -> io::Result<()> {
+    if !matches!(entry.what, EntryKind::Link { .. }) {
+        rustix::fs::chmodat(
+            CWD,
+            path,
+            Mode::from_raw_mode(entry.mode & 0o777),
+            AtFlags::empty(),
+        )?;
+    }
+    let times = times(entry.mtime);
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(())
+}
+
+pub(super) fn times(stamp: Stamp) -> Timestamps {
+    let time = Timespec {
+        tv_sec: stamp.seconds,
+        tv_nsec: stamp.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+pub(super) fn told(name: &Bytes, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("mirror `{}`: {error}", name.display()),
+    )
+}
