@@ -353,7 +353,7 @@ fn code_comes_back_from_a_pod() {
     let desk = product();
     install(&farm.root.join("modules")).unwrap();
     for name in desk.files() {
-        farm.write(&name, &desk.read(&name));
+        farm.write(&name, desk.read(&name));
     }
     let typeset = || {
         farm.cc_remote(&["context", "--batchmode", "--path=modules", "book.tex"]);
@@ -374,7 +374,7 @@ fn code_comes_back_from_a_pod() {
     let before = names.map(|name| set_back(&farm.root.join(name)));
     farm.write(
         "sub/inner.tex",
-        &desk.read("sub/inner.tex").replace("[1 2 +] i", "[1 3 +] i"),
+        desk.read("sub/inner.tex").replace("[1 2 +] i", "[1 3 +] i"),
     );
     typeset();
     let after = names.map(|name| {
