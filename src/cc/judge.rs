@@ -5,8 +5,9 @@
 
 use super::listener::Listener;
 use super::{Call, Disk, complain, exit_code, local};
-use crate::rules::{self, RuleSet, Strict};
+use crate::rules::{self, RuleSet, Strict, Text};
 use crate::wire::frame::STDERR;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,7 +25,30 @@ pub(crate) fn is_strict() -> bool {
 /// The rule's `[strict]`, if it is asked for and says anything.
 pub(crate) fn strict_of(rule: Option<&rules::Rule>) -> Option<&Strict> {
     rule.map(|rule| &rule.strict)
-        .filter(|strict| is_strict() && (strict.output || !strict.says.is_empty()))
+        .filter(|strict| is_strict() && **strict != Strict::default())
+}
+
+/// The command line with the flags that the rule adds where success is judged.
+pub(crate) fn with_args(rules: &RuleSet, argv: Vec<OsString>) -> Vec<OsString> {
+    match strict_of(rules.rule_for(&argv[0])) {
+        Some(strict) => add(&strict.args, argv),
+        None => argv,
+    }
+}
+
+/// Puts flags in front, but for those that are there with another value.
+fn add(args: &[Text], mut argv: Vec<OsString>) -> Vec<OsString> {
+    let flag = |word: &[u8]| word.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    for arg in args.iter().rev() {
+        let name = flag(arg.as_bytes());
+        if !argv[1..]
+            .iter()
+            .any(|word| flag(word.as_encoded_bytes()) == name)
+        {
+            argv.insert(1, (**arg).into());
+        }
+    }
+    argv
 }
 
 /// What is known so far of one job.
@@ -132,6 +156,7 @@ impl Call {
             Err(code) => return code,
         };
         if !ending.is_success() {
+            self.discard_failed(rule, &outputs);
             return exit_code(ending);
         }
         let missing = outputs.iter().zip(&before);
@@ -142,15 +167,27 @@ impl Call {
         }
     }
 
-    /// Says why a success is a failure. No output is left that would be taken for a good one.
+    /// Says why a success is a failure.
     pub(super) fn judged(&self, why: &str, outputs: &[PathBuf]) -> ExitCode {
-        for path in outputs.iter().filter(|path| path.is_file()) {
-            if let Err(error) = std::fs::remove_file(path) {
-                complain(&format!("cannot remove `{}`: {error}", path.display()));
-            }
-        }
+        discard(outputs);
         complain(&format!("{} exited 0, but {why}", self.argv[0].display()));
         ExitCode::from(FAILED)
+    }
+
+    /// The tool itself says that it failed, and may have left something all the same.
+    pub(super) fn discard_failed(&self, rule: Option<&rules::Rule>, outputs: &[PathBuf]) {
+        if strict_of(rule).is_some_and(|strict| strict.output) {
+            discard(outputs);
+        }
+    }
+}
+
+/// Leaves no output that would be taken for a good one.
+fn discard(outputs: &[PathBuf]) {
+    for path in outputs.iter().filter(|path| path.is_file()) {
+        if let Err(error) = std::fs::remove_file(path) {
+            complain(&format!("cannot remove `{}`: {error}", path.display()));
+        }
     }
 }
 
@@ -163,6 +200,7 @@ mod tests {
     fn strict() -> Strict {
         Strict {
             output: true,
+            args: Vec::new().into(),
             says: vec![Says {
                 lines: vec!["* : Timeout*".into()].into(),
                 why: "a goal is not proved".into(),
@@ -187,6 +225,23 @@ mod tests {
         assert_eq!(judge.failure(&[]), None);
         judge.hear(STDOUT, b"x : Timeout");
         assert!(judge.failure(&[]).is_some(), "a last line without its end");
+    }
+
+    #[test]
+    fn flags_are_added_once() {
+        let args: [Text; 2] = ["--errors=a,b".into(), "--strict".into()];
+        for (given, expected) in [
+            ("context a.tex", "context --errors=a,b --strict a.tex"),
+            (
+                "context --errors=c a.tex",
+                "context --strict --errors=c a.tex",
+            ),
+            ("context", "context --errors=a,b --strict"),
+        ] {
+            let words = given.split(' ').map(OsString::from).collect();
+            let found = add(&args, words).join(" ".as_ref());
+            assert_eq!(found, expected, "{given}");
+        }
     }
 
     #[test]

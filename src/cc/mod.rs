@@ -162,7 +162,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Call {
-    fn run(self) -> ExitCode {
+    fn run(mut self) -> ExitCode {
         if std::env::var_os("CPODS_DISABLE").is_some_and(|value| value == "1") {
             return self.here();
         }
@@ -170,6 +170,7 @@ impl Call {
             Ok(rules) => rules,
             Err(error) => return fail(&chain(&error)),
         };
+        self.argv = judge::with_args(&rules, self.argv);
         let parsed = match rules::parse(&rules, &self.command(), &Disk) {
             Ok(parsed) => parsed,
             Err(reason) => return self.local_by_rule(&rules, &reason),
@@ -257,14 +258,13 @@ impl Call {
             match session.run(hub, &submit) {
                 Ok(End::Ran(ending)) => {
                     note(&format!("remote: {}: {ending:?}", self.argv[0].display()));
+                    if !ending.is_success() {
+                        self.discard_failed(rule, &primary(job, hub));
+                    }
                     return exit_code(ending);
                 }
                 Ok(End::Judged(why)) => {
-                    let outputs = job.outputs.iter().filter(|it| it.role == Role::Output);
-                    let outputs: Vec<_> = outputs
-                        .filter_map(|it| hub.roots.absolute(&it.at))
-                        .collect();
-                    return self.judged(&why, &outputs);
+                    return self.judged(&why, &primary(job, hub));
                 }
                 Ok(End::Local(why)) => break why,
                 Ok(End::Missing) => {
@@ -325,6 +325,13 @@ impl Call {
     fn here(&self) -> ExitCode {
         local::run(&self.argv)
     }
+}
+
+/// The files that a job is for.
+fn primary(job: &Job, hub: &Hub) -> Vec<PathBuf> {
+    let outputs = job.outputs.iter().filter(|it| it.role == Role::Output);
+    let paths = outputs.filter_map(|it| hub.roots.absolute(&it.at));
+    paths.collect()
 }
 
 /// Whether a job meant for pods may run here after all.

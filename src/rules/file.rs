@@ -145,6 +145,7 @@ pub(super) struct Pod {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Strict {
     pub(super) output: Option<bool>,
+    pub(super) args: Option<Vec<Word>>,
     pub(super) says: Option<Vec<Says>>,
 }
 

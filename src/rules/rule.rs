@@ -92,6 +92,8 @@ impl Pod {
 pub struct Strict {
     /// Without a primary output that was written.
     pub output: bool,
+    /// Flags that have it see more failures itself, given unless the same flag is there already.
+    pub args: List<Text>,
     /// With such a line among what it says.
     pub says: List<Says>,
 }

@@ -33,7 +33,7 @@ fn a_document_is_typeset_with_a_cache_made_once() {
     assert!(farm.root.join("part.pdf").exists());
     let missing = cc(&farm, &["part.tex"], true);
     assert_eq!(missing.status.code(), Some(1), "{}", text(&missing));
-    let line = "cpods-cc: context exited 0, but a file is missing: ";
+    let line = "quitting due to: missing files";
     assert!(text(&missing).contains(line), "{}", text(&missing));
     assert!(!farm.root.join("part.pdf").exists(), "a stale PDF");
 
@@ -49,4 +49,36 @@ fn a_document_is_typeset_with_a_cache_made_once() {
     let prepared = log.matches("preparing its warm directory").count();
     assert_eq!(prepared, 1, "{log}");
     assert_eq!(farm.finished(), 4);
+}
+
+#[test]
+fn what_is_missing_is_told_where_success_is_judged() {
+    let farm = Farm::new();
+    for (number, (body, word)) in [
+        ("\\externalfigure[nosuch.png]", "missing figures"),
+        ("\\typefile{nosuch.c}", "a file is missing"),
+        ("\\environment nosuch ", "missing"),
+        ("\\component nosuch ", "missing"),
+        ("\\usemodule[nosuch]", "missing"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("m{number}");
+        farm.write(
+            &format!("{name}.tex"),
+            format!("\\starttext\nA {body}\n\\stoptext\n"),
+        );
+        // An old one, which must not be taken for the new.
+        farm.write(&format!("{name}.pdf"), "old");
+        let said = cc(&farm, &[&format!("{name}.tex")], true);
+        assert_eq!(said.status.code(), Some(1), "{body}: {}", text(&said));
+        assert!(text(&said).contains(word), "{body}: {}", text(&said));
+        let left = farm.root.join(format!("{name}.pdf"));
+        assert!(!left.exists(), "{body}: a stale PDF is left");
+        // The tool itself is content.
+        let said = cc(&farm, &[&format!("{name}.tex")], false);
+        assert_eq!(said.status.code(), Some(0), "{body}: {}", text(&said));
+    }
+    assert_eq!(farm.finished(), 10);
 }
