@@ -2,7 +2,7 @@
 
 use super::compdb_cli::{self, CompdbArgs};
 use super::context;
-use super::literate::cli::{self as literate_cli, ContextArgs};
+use super::literate::cli::{self as literate_cli, ContextArgs, ReadsArgs};
 use super::rules::{Options, snippet};
 use super::wrap_cli::{self, WrapArgs};
 use crate::rulefiles;
@@ -31,6 +31,7 @@ enum What {
     Wrap(WrapArgs),
     Compdb(CompdbArgs),
     Context(ContextArgs),
+    Reads(ReadsArgs),
     InstallContext(InstallArgs),
 }
 
@@ -85,6 +86,7 @@ pub fn main() -> ExitCode {
         What::Wrap(args) => wrap_cli::run(&args),
         What::Compdb(args) => compdb_cli::run(&args),
         What::Context(args) => literate_cli::run(&args),
+        What::Reads(args) => literate_cli::reads(&args).map(|()| ExitCode::SUCCESS),
         What::InstallContext(args) => install(args).map(|()| ExitCode::SUCCESS),
     };
     match done {

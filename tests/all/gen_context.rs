@@ -268,7 +268,9 @@ fn gen_context_follows_what_comes_and_goes() {
         desk.change("c-one.tex", "\\Hello", "\\Nonsense");
         let output = desk.ninja(&[]);
         assert!(!output.status.success(), "{}", text(&output));
+        assert!(text(&output).contains("tex error"), "{}", text(&output));
         assert!(!desk.path("prd-book.pdf").exists());
+        assert!(!desk.path("prd-book.pdf.tmp").exists());
         desk.change("c-one.tex", "\\Nonsense", "\\Hello");
         assert_eq!(desk.build(), sorted(&[&[TYPESET, GRAPH]]));
     }
@@ -352,7 +354,7 @@ const SHOWS: &[(&str, &str)] = &[
          \\startDescription{plot}{run} \\uses{sh} \\creates{figure}{plot.mps} \
          \\creates{data}{table.tex} \\requires{script}{plot.sh} \\stopDescription\n\
          \\startDescription{values}{analyse} \\requires{source}{f.c} \
-         \\flags{-lib-entry -main f} \\stopDescription\n\\stoptext\n",
+         \\requires{source}{g.c} \\flags{-lib-entry -main f} \\stopDescription\n\\stoptext\n",
     ),
     (
         "doc/plot.sh",
@@ -360,6 +362,8 @@ const SHOWS: &[(&str, &str)] = &[
          'newpath 0 0 moveto 9 9 lineto stroke' '%%EOF'\n",
     ),
     ("doc/f.c", "int f(void) { return 1; }\n"),
+    ("doc/g.c", "#include \"g.h\"\n"),
+    ("doc/g.h", ""),
 ];
 
 #[test]
@@ -382,6 +386,8 @@ fn gen_context_makes_first_what_a_document_shows() {
         desk.change("doc/plot.sh", "Table", "Another table");
         assert_eq!(build(), sorted(&[&typeset, &plot]));
         desk.change("doc/f.c", "1", "2");
+        assert_eq!(build(), check);
+        desk.write("doc/g.h", "int g(void);\n");
         assert_eq!(build(), check);
         assert!(desk.read("doc/a main.log").contains("plot.mps"));
     }

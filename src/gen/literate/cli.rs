@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::graph::{self, Options};
-use super::{MODULES, commands, depfile, late};
+use super::{MODULES, commands, depfile, includes, late};
 use crate::r#gen::put::{check, put};
 use crate::r#gen::{context, rules};
 use anyhow::{Context, bail};
@@ -119,6 +119,32 @@ pub(in crate::r#gen) fn run(args: &ContextArgs) -> anyhow::Result<ExitCode> {
     put(&list, sources.as_bytes(), false)?;
     put(&file, &text, false)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Write a depfile of what C sources include.
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(in crate::r#gen) struct ReadsArgs {
+    /// Where others' headers lie.
+    #[arg(short = 'I', value_name = "DIR")]
+    folders: Vec<String>,
+    /// What is made of them; the depfile is OUT.d.
+    #[arg(value_name = "OUT")]
+    output: String,
+    /// The sources.
+    #[arg(value_name = "FILE", required = true)]
+    sources: Vec<String>,
+}
+
+pub(in crate::r#gen) fn reads(args: &ReadsArgs) -> anyhow::Result<()> {
+    let read = |name: &str| {
+        let bytes = fs::read(name).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let names = includes::closure(&args.sources, &args.folders, &read);
+    let text = depfile::write(&args.output, &names);
+    let path = format!("{}.d", args.output);
+    fs::write(&path, text).with_context(|| format!("cannot write `{path}`"))
 }
 
 /// The document's folder, and everything else relative to it.

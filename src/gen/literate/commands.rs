@@ -28,7 +28,7 @@ impl Rule {
             Action::Compile => "compile",
             Action::Archive => "archive",
             Action::Link => "link",
-            Action::Prove | Action::Analyse if edge.lists_reads() => "check_c",
+            Action::Prove | Action::Analyse if edge.inputs.len() == 1 => "check_c",
             Action::Prove | Action::Analyse | Action::Verify => "check",
             Action::Solve => "solve",
             Action::Run if is_joylol(edge.step) => "run_to",
@@ -83,10 +83,11 @@ impl Rule {
             ),
             "check" => (
                 kept(&format!(
-                    "CPODS_STRICT=1 $cpods $tool $check $flags {files}"
+                    "{{ cpods-gen reads $reads $out {files} && \
+                     CPODS_STRICT=1 $cpods $tool $check $flags {files}; }}"
                 )),
                 "CHECK",
-                &[],
+                &[("depfile", "$out.d"), ("deps", "gcc")],
             ),
             "solve" => (kept(&format!("$cpods $tool $flags {files}")), "SOLVE", &[]),
             "run_to" => (format!("$cpods $tool $flags {files} -o $out"), "RUN", &[]),
@@ -106,20 +107,22 @@ impl Rule {
     }
 }
 
-/// Typesets; `$modules` is where cpods' own modules lie.
+/// Typesets; `$modules` is where cpods' own modules lie. What ConTeXt says is shown if it fails, or
+/// makes no PDF; it stands in its log besides.
 pub(super) fn context(module: &str, rest: &str) -> String {
+    let run =
+        format!("$cpods context --batchmode {ERRORS} --path=$modules --usemodule={module} {rest}");
     format!(
-        "rm -f $out && $cpods context --batchmode {ERRORS} --path=$modules --usemodule={module} \
-         {rest} && test -f $out"
+        "rm -f $out && {{ {run} && test -f $out; }} > $out.tmp || {{ {SHOW} }} && rm -f $out.tmp"
     )
 }
 
+/// What was kept is shown.
+const SHOW: &str = "code=$$?; cat $out.tmp; rm -f $out.tmp; exit $$code;";
+
 /// The primary output gets what the command says; if it fails, that is shown.
 fn kept(command: &str) -> String {
-    format!(
-        "{command} > $out.tmp || {{ code=$$?; cat $out.tmp; rm -f $out.tmp; exit $$code; }} && \
-         mv -f $out.tmp $out"
-    )
+    format!("{command} > $out.tmp || {{ {SHOW} }} && mv -f $out.tmp $out")
 }
 
 /// The variables of an edge, in the shell's syntax.
@@ -140,21 +143,24 @@ pub(super) fn variables(edge: &Edge<'_>) -> Vec<(&'static str, Vec<u8>)> {
     if let Some(check) = check {
         all.push(("check", check.into()));
     }
-    if check.is_some() && edge.lists_reads() {
-        all.push(("reads", reads(edge.primary())));
+    if matches!(Rule::of(edge).name, "check" | "check_c") {
+        let reads = match Rule::of(edge).name {
+            "check_c" => reads(edge.primary()),
+            _ => folders(&step.flags),
+        };
+        all.push(("reads", reads));
     }
     let mut flags = step.flags.clone().into_bytes();
     if step.action == Action::Typeset {
         flags = typeset_flags(edge);
         all.push(("dep", format!("{}.dep", job(&edge.inputs[0])).into()));
     }
-    if !flags.is_empty() {
-        all.push(("flags", flags));
-    }
+    all.push(("flags", flags));
     if Rule::of(edge).is_late() {
         let files: Vec<_> = edge.inputs.iter().map(|it| quoted(it.as_bytes())).collect();
         all.push(("files", files.join(&b' ')));
     }
+    all.retain(|(_, value)| !value.is_empty());
     all
 }
 
@@ -226,4 +232,13 @@ fn reads(output: &str) -> Vec<u8> {
     let target = quoted(output.as_bytes());
     let flags = [&b"-MD -MF "[..], &depfile, b" -MQ ", &target].concat();
     quoted(&[b"-cpp-extra-args=", &flags[..]].concat())
+}
+
+/// Where others' headers lie, for `cpods-gen reads`.
+fn folders(flags: &str) -> Vec<u8> {
+    let folders = super::includes::folders(flags).into_iter();
+    let words: Vec<_> = folders
+        .map(|it| quoted(format!("-I{it}").as_bytes()))
+        .collect();
+    words.join(&b' ')
 }

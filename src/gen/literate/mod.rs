@@ -10,7 +10,7 @@
 //! | `plan`, `planner`, `circle` | edges: what each reads, and who makes it |
 //! | `commands` | what each step runs |
 //! | `graph`, `late` | the Ninja file, and the dyndep file |
-//! | `depfile` | depfiles, read and written |
+//! | `depfile`, `includes` | depfiles, read and written; for tools that write none |
 //! | `cli` | `cpods-gen context` |
 //!
 //! # How Ninja gets to know what is only known after a run
@@ -24,7 +24,9 @@
 //! ConTeXt, then, if `JOB.steps` has changed, writes and reads `build.ninja` again, and builds. A
 //! text scan is all there is before the first run, and one `ninja` still builds everything.
 //! `JOB.steps` and extracted files are written only when they change, and `restat` prunes the rest:
-//! a change of mere text runs ConTeXt and nothing else.
+//! a change of mere text runs ConTeXt and nothing else. (`ninja -n` stops behind that first part: it
+//! cannot know what a document will declare.) A step that makes what the document shows cannot need
+//! the document's own code: that is an error, and a second document (`typeset`) the way out.
 //!
 //! *Which other files the run writes* stands in `JOB.written`: what Lua code writes, and buffers. A
 //! step that requires a file which nothing in the graph makes, and which is not simply there, gets a
@@ -38,6 +40,9 @@
 //! inputs in the graph: Ninja refuses to build where an input is missing, and a component may be
 //! removed together with its mention.
 //!
+//! Lua code that writes a file in every run makes it newer each time; one that leaves a file alone
+//! which is right already spares what is built of it.
+//!
 //! Outputs of steps that are gone from the document are not removed by a build;
 //! `ninja -t cleandead` removes them.
 
@@ -49,6 +54,7 @@ mod depfile;
 mod document;
 mod find;
 mod graph;
+mod includes;
 mod late;
 mod plan;
 mod planner;

@@ -43,14 +43,9 @@ impl Edge<'_> {
         &self.outputs[0]
     }
 
-    /// Whether the tool itself lists the headers that it reads.
+    /// Whether the headers that are read get listed.
     pub(super) fn lists_reads(&self) -> bool {
-        match self.step.action {
-            Action::Compile => true,
-            // There is one list for each source, and Ninja reads one.
-            Action::Prove | Action::Analyse => self.inputs.len() == 1,
-            _ => false,
-        }
+        is_check(self.step.action) || self.step.action == Action::Compile
     }
 }
 

@@ -79,13 +79,19 @@ fn requirements_go_where_they_belong() {
             &[],
         ),
         ("s prove < source=a.c header=a.h", &["a.c"], &[], &["a.h"]),
+        ("s prove < source=a.c source=b.c", &["a.c", "b.c"], &[], &[]),
         (
-            "s prove < source=a.c source=b.c",
-            &["a.c", "b.c"],
+            "s verify report=r < source=a.c header=a.h",
+            &["a.c"],
+            &[],
+            &["a.h"],
+        ),
+        (
+            "s solve answer=x < problem=p.smt2 header=a.h",
+            &["p.smt2"],
             &["a.h"],
             &[],
         ),
-        ("s verify report=r < source=a.c", &["a.c"], &["a.h"], &[]),
         (
             "s solve answer=x < problem=p.smt2 data=d",
             &["p.smt2"],

@@ -1,7 +1,7 @@
 //! Makes the edges of a plan, and finds what is wrong with them.
 
 use super::circle::circle;
-use super::plan::{Edge, Known, is_check};
+use super::plan::{Edge, Known};
 use super::steps::{Action, Item, Kind, Lists, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,6 @@ pub(super) struct Planner<'a, 'k> {
     lists: &'a Lists,
     known: &'k Known,
     makers: BTreeMap<String, Maker>,
-    headers: Vec<&'a str>,
     has_outside: bool,
     problems: Vec<String>,
 }
@@ -25,21 +24,10 @@ pub(super) struct Planner<'a, 'k> {
 impl<'a, 'k> Planner<'a, 'k> {
     pub(super) fn new(lists: &'a Lists, own: &[String], known: &'k Known) -> Self {
         let files = lists.code.iter().map(|it| &it.file).chain(own);
-        let is_header = |it: &&str| {
-            [".h", ".gh", ".hpp", ".hh"]
-                .iter()
-                .any(|end| it.ends_with(end))
-        };
         Self {
             lists,
             known,
             makers: files.map(|it| (it.clone(), Maker::Document)).collect(),
-            headers: lists
-                .code
-                .iter()
-                .map(|it| &*it.file)
-                .filter(is_header)
-                .collect(),
             has_outside: false,
             problems: Vec::new(),
         }
@@ -155,11 +143,6 @@ impl<'a, 'k> Planner<'a, 'k> {
             edge.order_only.extend(headers);
         } else {
             edge.implicit.extend(headers);
-            // Nobody says which of them it includes.
-            if is_check(step.action) {
-                edge.implicit
-                    .extend(self.headers.iter().map(ToString::to_string));
-            }
         }
         if let Some(program) = &edge.program {
             edge.implicit.insert(program.clone());
