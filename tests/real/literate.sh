@@ -6,19 +6,26 @@
 . "$top/scripts/literate.sh"
 literate_tools
 need strace:strace python3:python3
-dir=$place/literate
-mkdir -p "$place"
+dir=$place/literate/work
+mkdir -p "$place/literate"
+# One hub for all builds, and a pod that has joined it before the first.
+if [ -z "${CPODS_HUB:-}" ]; then exec "$dist/cpods" run --root "$place/literate" -- "$0"; fi
+for _ in {1..120}; do
+  "$dist/cpods" status --json 2>/dev/null | grep -q '"up": *true' && break
+  sleep 1
+done
 
 # build: everything; leaves what was said in DIR.out, and the outputs of the edges that ran in DIR.ran
 build() {
   local code=0
-  NINJA_STATUS='@ ' literate_build "$dir" ninja -j4 >"$dir.out" 2>&1 || code=$?
+  (cd "$dir" && PATH="$dist:$PATH" NINJA_STATUS='@ ' CPODS_LOG=$dir.log ninja -j4) \
+    >"$dir.out" 2>&1 </dev/null || code=$?
   # An edge says what it does, and its output.
   sed -nE 's/^@ [A-Z]+ //p' "$dir.out" | sort >"$dir.ran"
   return $code
 }
 
-failure() { grep -v '^@' "$dir.out" | tail -n 8 | tr '\n' ' '; }
+failure() { grep -vE '^(@|mkiv lua|cpods-gen: note)' "$dir.out" | tail -n 8 | tr '\n' ' '; }
 
 # after NAME EDGES: builds after a change; exactly these edges must run, and then nothing is left to do
 after() {
@@ -90,7 +97,7 @@ after "after a change of a contract" build.ninja prd-book.pdf build/checked.o bu
   build/joy.o build/arm64/joy.o build/test.o build/checked.wp build/stack.eva \
   "${programs[@]}" "${results[@]}"
 
-edit c-search.tex 's/bvslt low high/bvslt (bvadd low #x00000001) high/'
+edit c-search.tex 's/; Two bounds of a part/; The two bounds of a part/'
 after "after a change of a problem" build.ninja prd-book.pdf build/middle.answer build/test.txt \
   prd-report.pdf
 
