@@ -23,10 +23,23 @@ literate_fresh() {
   (cd "$1" && PATH="$dist:$PATH" cpods-gen context "${without[@]}" prd-book.tex)
 }
 
+# literate_wait: until a pod has joined the hub; where the machine is busy that takes a while
+literate_wait() {
+  local i
+  for ((i = 0; i < 120; i++)); do
+    "$dist/cpods" status --json 2>/dev/null | grep -q '"up": *true' && return
+    sleep 1
+  done
+  die "no pod has joined"
+}
+
 # literate_build DIR NINJA ARGUMENT...: by one ninja, with a hub and a pod of its own
 literate_build() {
   local dir=$1; shift
-  (cd "$dir" && PATH="$dist:$PATH" CPODS_LOG=$dir.log "$dist/cpods" run --root "$dir" -- "$@") </dev/null
+  export -f literate_wait die
+  # shellcheck disable=SC2016
+  (cd "$dir" && PATH="$dist:$PATH" CPODS_LOG=$dir.log dist=$dist "$dist/cpods" run --root "$dir" -- \
+    bash -c 'literate_wait && exec "$@"' build "$@") </dev/null
 }
 
 # literate_ran DIR: what ran where, by the wrappers' log

@@ -10,10 +10,7 @@ dir=$place/literate/work
 mkdir -p "$place/literate"
 # One hub for all builds, and a pod that has joined it before the first.
 if [ -z "${CPODS_HUB:-}" ]; then exec "$dist/cpods" run --root "$place/literate" -- "$0"; fi
-for _ in {1..120}; do
-  "$dist/cpods" status --json 2>/dev/null | grep -q '"up": *true' && break
-  sleep 1
-done
+literate_wait
 
 # build: everything; leaves what was said in DIR.out, and the outputs of the edges that ran in DIR.ran
 build() {
