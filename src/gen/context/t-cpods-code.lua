@@ -70,8 +70,16 @@ end
 
 -- The file that TeX is in, as JOB.dep names it; nil in what is no file.
 local function source()
-    local name = status.filename or ""
-    if name == "" or not lfs.isfile(name) then
+    local name = status.filename
+    if not name then
+        -- LuaMetaTeX has it in a table of its own.
+        local state = status.readstate or status.getreadstate
+        if type(state) == "function" then
+            state = state()
+        end
+        name = type(state) == "table" and state.filename
+    end
+    if type(name) ~= "string" or name == "" or not lfs.isfile(name) then
         return nil
     end
     return cpods.tidy(name)

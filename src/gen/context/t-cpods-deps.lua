@@ -143,6 +143,12 @@ local function content_of(name)
     return content
 end
 
+-- So that nothing is built again for a list that says the same.
+local function save_changed(name, content)
+    return content_of(name) == content or save(name, content)
+end
+cpods.save_changed = save_changed
+
 -- ConTeXt runs TeX again until what passes tell each other, JOB.tuc, is what it was. This pass's is
 -- JOB.tua until it ends.
 local function is_last_pass(job)
@@ -209,9 +215,9 @@ local function finish()
     for _, name in ipairs(sorted(names)) do
         lines[#lines + 1] = " " .. escape(name)
     end
-    save(job .. ".dep", table.concat(lines, " \\\n") .. "\n")
+    save_changed(job .. ".dep", table.concat(lines, " \\\n") .. "\n")
     local list = sorted(made)
-    save(job .. ".written", #list > 0 and table.concat(list, "\n") .. "\n" or "")
+    save_changed(job .. ".written", #list > 0 and table.concat(list, "\n") .. "\n" or "")
 end
 
 -- After everything else, since only then it is known whether something is missing.

@@ -118,7 +118,7 @@ pub(super) fn context(module: &str, rest: &str) -> String {
 }
 
 /// What was kept is shown.
-const SHOW: &str = "code=$$?; cat $out.tmp; rm -f $out.tmp; exit $$code;";
+const SHOW: &str = "code=$$?; cat $out.tmp; rm -f $out.tmp $out; exit $$code;";
 
 /// The primary output gets what the command says; if it fails, that is shown.
 fn kept(command: &str) -> String {
