@@ -217,7 +217,12 @@ local function finish()
     end
     save_changed(job .. ".dep", table.concat(lines, " \\\n") .. "\n")
     local list = sorted(made)
-    save_changed(job .. ".written", #list > 0 and table.concat(list, "\n") .. "\n" or "")
+    -- Ninja looks at the files in a list when that is newer, since Lua may have written them again.
+    if #list > 0 then
+        save(job .. ".written", table.concat(list, "\n") .. "\n")
+    else
+        save_changed(job .. ".written", "")
+    end
 end
 
 -- After everything else, since only then it is known whether something is missing.

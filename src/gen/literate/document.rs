@@ -184,8 +184,8 @@ fn exact(folder: &Path, options: &Options) -> anyhow::Result<Option<Exact>> {
         return Ok(None);
     };
     let reads = depfile::read(&String::from_utf8_lossy(&dep));
-    // The steps are only written when they change.
-    let written = [at("steps"), at("dep")].map(|it| time(&it));
+    // The lists are only written when they change, the document after every good run.
+    let written = [at("steps"), at("dep"), at("pdf")].map(|it| time(&it));
     let Some(written) = written.into_iter().flatten().max() else {
         return Ok(None);
     };
