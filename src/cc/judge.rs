@@ -38,17 +38,20 @@ pub(crate) fn with_args(rules: &RuleSet, argv: Vec<OsString>) -> Vec<OsString> {
 
 /// Puts flags in front, but for those that are there with another value.
 fn add(args: &[Text], mut argv: Vec<OsString>) -> Vec<OsString> {
-    let flag = |word: &[u8]| word.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
-    for arg in args.iter().rev() {
-        let name = flag(arg.as_bytes());
-        if !argv[1..]
-            .iter()
-            .any(|word| flag(word.as_encoded_bytes()) == name)
-        {
-            argv.insert(1, (**arg).into());
-        }
-    }
+    let missing: Vec<OsString> = missing(args, &argv).map(Into::into).collect();
+    argv.splice(1..1, missing);
     argv
+}
+
+/// Those flags that a command line has not, with whatever value.
+pub(crate) fn missing<'a>(args: &'a [Text], argv: &[OsString]) -> impl Iterator<Item = &'a str> {
+    let flag = |word: &[u8]| word.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let words = argv[1..]
+        .iter()
+        .map(move |word| flag(word.as_encoded_bytes()));
+    let there: Vec<_> = words.collect();
+    let args = args.iter().map(|arg| &**arg);
+    args.filter(move |arg| !there.contains(&flag(arg.as_bytes())))
 }
 
 /// What is known so far of one job.

@@ -24,7 +24,7 @@ pub use hub::{Hub, HubError, socket_path};
 pub use local::LAUNCHER_FAILED;
 pub use look::Disk;
 
-use crate::job::{Ending, Job, Role};
+use crate::job::{Arg, Ending, Job, Role};
 use crate::rules::{self, Decision, Reason, RuleSet};
 use crate::wire::codec;
 use crate::wire::messages::{FromClient, Submit, Task};
@@ -184,7 +184,7 @@ impl Call {
             Decision::Remote(job) => job,
             Decision::Local(reason) => return self.local_by_rule(&rules, &reason),
         };
-        match self.submit(*job, &hub) {
+        match self.submit(*job, &hub, &rules) {
             Ok((job, submit)) => self.remote(&job, submit, &mut hub, &rules),
             Err(why) => {
                 tell(parsed.tool(), &why);
@@ -207,7 +207,14 @@ impl Call {
     }
 
     /// Makes the message for the hub; or says why no pod could be told what this process is.
-    fn submit(&self, mut job: Job, hub: &Hub) -> Result<(Job, Submit), String> {
+    fn submit(&self, mut job: Job, hub: &Hub, rules: &RuleSet) -> Result<(Job, Submit), String> {
+        if may_fall_back()
+            && self.program.is_some()
+            && let Some(rule) = rules.rule(&job.need.tool)
+        {
+            let missing = judge::missing(&rule.pod.args, &self.argv);
+            job.args.splice(..0, missing.map(Arg::text));
+        }
         let surroundings = surroundings::surroundings(&self.cwd, &hub.roots)?;
         if surroundings.pwd.is_some() {
             // Compilers write that spelling down, and only there does it lead to the same place.
@@ -252,6 +259,7 @@ impl Call {
                 cwd: &self.cwd,
                 system: rule.map_or(&[][..], |rule| &rule.system),
             },
+            misses_softly: rule.is_some_and(|rule| rule.misses_softly),
             listener: Listener::new(rule, || self.first_input(rules)),
         };
         let why = loop {

@@ -59,6 +59,8 @@ pub(crate) struct Session<'a> {
     pub(crate) spool: Spool,
     /// What the tool says when it misses a file. Empty where it cannot be run here either.
     pub(crate) not_found: &'a [crate::rules::Text],
+    /// Whether it may say so and exit with 0.
+    pub(crate) misses_softly: bool,
     /// What it may have read, by its depfile.
     pub(crate) known: Known<'a>,
     /// To what the tool says.
@@ -185,7 +187,8 @@ impl Session<'_> {
             pushed.map_err(SessionError::Output)?;
         }
         // A file outside the roots, which no pod is shown, may well be there on this machine.
-        if !finished.ending.is_success() && self.spool.holds_any(self.not_found) {
+        let may_miss = !finished.ending.is_success() || self.misses_softly;
+        if may_miss && self.spool.holds_any(self.not_found) {
             return Ok(End::Missing);
         }
         for depfile in this.commit.depfiles()? {

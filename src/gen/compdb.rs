@@ -141,7 +141,7 @@ pub fn write(units: &[Unit], options: &Options) -> Result<(Vec<u8>, Vec<String>)
     // What it says is kept, and shown if it fails.
     let command = format!(
         "$cpods {program} $flags $reads $in > $out.tmp || \
-         {{ code=$$?; cat $out.tmp; rm -f $out.tmp; exit $$code; }} && mv -f $out.tmp $out"
+         {{ code=$$?; cat $out.tmp; rm -f $out $out.tmp; exit $$code; }} && mv -f $out.tmp $out"
     );
     let mut rule = vec![("command", Escaped::syntax(&command)?)];
     if tool.lists_reads {

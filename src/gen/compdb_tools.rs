@@ -140,7 +140,7 @@ pub const TOOLS: [Tool; 6] = [
     },
     Tool {
         name: "framac-wp",
-        flags: "-wp",
+        flags: "-wp -wp-prover z3",
         ..FRAMA_C
     },
     Tool {

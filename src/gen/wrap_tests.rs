@@ -89,7 +89,7 @@ fn nothing_is_wrapped_twice_or_without_need() {
         ("/usr/bin/distcc gcc -c $in", "already run through `distcc`"),
         ("cat $in | gcc -c -xc -", "no rule for `cat`"),
         ("gcc -c -xc - < $in", "reads standard input"),
-        ("python3 x.py", "no rule for `python3`"),
+        ("perl x.pl", "no rule for `perl`"),
         ("$$CC -c $in", "the shell decides which program it runs"),
         (
             "for x in a; do gcc -c $$x; done",

@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) overlay_only: Option<String>,
     pub(super) unknown: Option<Vec<Word>>,
     pub(super) not_found: Option<Vec<Word>>,
+    pub(super) misses_softly: Option<bool>,
     pub(super) scratch: Vec<Word>,
     pub(super) system: Vec<Word>,
     pub(super) names: Vec<Spanned<Names>>,
@@ -136,6 +137,7 @@ pub(super) struct Rewrite {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Pod {
     pub(super) env: BTreeMap<String, Word>,
+    pub(super) args: Option<Vec<Word>>,
     pub(super) prepare: Option<Vec<Word>>,
     pub(super) seconds: Option<u32>,
     pub(super) memory_mib: Option<u32>,

@@ -50,6 +50,7 @@ pub(super) fn lay(rule: &mut Rule, layer: &Layer) -> Result<(), RuleError> {
     if let Some(not_found) = &file.not_found {
         rule.not_found = words(not_found);
     }
+    rule.misses_softly = file.misses_softly.unwrap_or(rule.misses_softly);
     for word in &file.scratch {
         if let Err(error) = globset::Glob::new(word.get_ref()) {
             let message = format!("bad glob `{}`: {}", word.get_ref(), error.kind());
@@ -258,6 +259,7 @@ fn pod(pod: &mut Pod, layer: &Layer) -> Result<(), RuleError> {
     if let Some(command) = &said.prepare {
         pod.prepare = layer.templates("prepare", command, &["{warm}", "{bin}"])?;
     }
+    pod.args = said.args.as_deref().map_or(pod.args.clone(), words);
     pod.seconds = said.seconds.unwrap_or(pod.seconds);
     pod.memory_mib = said.memory_mib.unwrap_or(pod.memory_mib);
     Ok(())

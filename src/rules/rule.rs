@@ -45,6 +45,8 @@ pub struct Rule {
     /// What it says when a file that it looked for is not there: a job that fails with such words
     /// is run again locally, where what no pod is shown is there.
     pub not_found: List<Text>,
+    /// Whether it may say so and exit with 0.
+    pub misses_softly: bool,
     /// Arguments added in the rewrite view.
     pub rewrite: Rewrite,
     /// Variables that change the result.
@@ -71,6 +73,9 @@ pub struct Pod {
     /// Variables set on the pod, name and value; `{warm}` is the warm directory, `{bin}` that of the
     /// resolved program.
     pub env: List<(Text, Text)>,
+    /// Flags that a job gets there, so that it does say when a file is not there: see `not_found`. Not
+    /// if the same flag is there already, nor where it could not run locally.
+    pub args: List<Text>,
     /// A command that fills the warm directory, once for each identity of the tool.
     pub prepare: List<Text>,
     /// A job that runs longer is ended; 0 is no limit.

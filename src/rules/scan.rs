@@ -261,7 +261,10 @@ impl<'r> Scan<'r> {
                     self.feed(usize::from(flag.table), (at.0, range), cwd, look);
                 }
                 Err(part) => {
-                    self.stays_local("quotes a path for a sub-program", &text[part]);
+                    self.stays_local(
+                        "has the shell of a sub-program put words together",
+                        &text[part],
+                    );
                 }
             }
         }

@@ -172,8 +172,10 @@ fn spelled(text: &[u8], word: Range<usize>) -> Result<Range<usize>, Range<usize>
         .iter()
         .any(|byte| special.contains(byte));
     match is_plain {
+        true if text[inner.clone()].starts_with(b"@") => Err(word),
         true => Ok(inner),
-        false if text[word.clone()].contains(&b'/') => Err(word),
+        // What a shell puts in the place of these, nobody knows here; nor what such a file holds.
+        _ if text[word.clone()].iter().any(|byte| b"/$`".contains(byte)) => Err(word),
         false => Ok(word),
     }
 }
@@ -203,6 +205,7 @@ mod tests {
                 "!-I'a/b'!!-I$HOME/x!!-Ia\\ /b!",
             ),
             ("\"-I$HOME/x\" '-I$a/x'", "!\"-I$HOME/x\"!<-I$a/x>"),
+            ("-DX=$N '-DX=$N' @file", "!-DX=$N!<-DX=$N>!@file!"),
             ("-DX=\\\"y\\\" 'open", "<-DX=\\\"y\\\"><'open>"),
         ] {
             assert_eq!(shown(text), expected, "{text}");

@@ -2,8 +2,9 @@
 
 use super::class::{Mismatch, Need};
 use super::state::Core;
-use super::types::{JobId, PodId, Request};
+use super::types::{Capabilities, JobId, PodId, Request};
 use crate::job::Digest;
+use std::collections::BTreeSet;
 
 /// Pods named in an explanation; the rest are counted.
 const NAMED: usize = 8;
@@ -55,8 +56,7 @@ impl Core {
             match need.matching(pod) {
                 Ok(_) => eligible += 1,
                 Err(mismatch) => {
-                    let machine = &pod.capabilities.machine;
-                    reasons.add(name, || mismatch.text(need, machine));
+                    reasons.add(name, || mismatch.text(need, &pod.capabilities));
                     continue;
                 }
             }
@@ -109,13 +109,30 @@ impl Core {
     }
 }
 
+/// The rules of a pod's tools, each once.
+fn offered(there: &Capabilities) -> String {
+    let tools = there.tools.iter().map(|it| it.tool.as_str());
+    let tools: BTreeSet<&str> = tools.filter(|tool| !tool.is_empty()).collect();
+    tools.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 impl Mismatch {
-    fn text(&self, need: &Need, machine: &str) -> String {
+    fn text(&self, need: &Need, there: &Capabilities) -> String {
         let program = &need.program;
         match self {
             Self::NoSlots => "takes no jobs".to_owned(),
-            Self::NoTool if machine.is_empty() => format!("offers no {}", need.tool),
-            Self::NoTool => format!("({machine}) offers no {}", need.tool),
+            Self::NoTool => {
+                let machine = match there.machine.as_str() {
+                    "" => String::new(),
+                    machine => format!("({machine}) "),
+                };
+                // Where the hub lacks the tool, too, it is of use to know what could be had.
+                let offers = match offered(there) {
+                    offers if need.identity.is_some() || offers.is_empty() => String::new(),
+                    offers => format!(" (only {offers})"),
+                };
+                format!("{machine}offers no {}{offers}", need.tool)
+            }
             Self::OtherProgram(other) => format!("offers `{other}`, not `{program}`"),
             Self::OtherIdentity(other) => {
                 let wanted = need.identity.map(short).unwrap_or_default();

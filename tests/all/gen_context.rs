@@ -415,6 +415,12 @@ fn gen_context_tells_what_is_wrong() {
             desk.dir.path().with_file_name("x.ninja").display()
         ),
     );
+    desk.write("build.ninja", "# somebody's own\n");
+    let output = desk.generate(&["prd-book.tex"]);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output).contains("was not written for `prd-book.tex`"));
+    assert_eq!(desk.read("build.ninja"), "# somebody's own\n");
+    fs::remove_file(desk.path("build.ninja")).unwrap();
     desk.change("c-one.tex", "box.mps", "nobox");
     desk.change("c-build.tex", "{solve}", "{guess}");
     fs::remove_file(desk.path("sub/c-two.tex")).unwrap();

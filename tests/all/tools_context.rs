@@ -82,3 +82,39 @@ fn what_is_missing_is_told_where_success_is_judged() {
     }
     assert_eq!(farm.finished(), 10);
 }
+
+#[test]
+fn what_lies_outside_the_roots_is_found_after_all() {
+    let farm = Farm::new();
+    let outside = farm.dir.path().canonicalize().unwrap().join("outside");
+    std::fs::create_dir_all(&outside).unwrap();
+    let env = "\\startenvironment env\n\\def\\Word{FOUND}\n\\stopenvironment\n";
+    std::fs::write(outside.join("env.tex"), env).unwrap();
+    std::fs::write(outside.join("list.c"), "int FOUND;\n").unwrap();
+    let (env, list) = (outside.join("env"), outside.join("list.c"));
+    farm.write(
+        "env.tex",
+        format!(
+            "\\environment {}\n\\starttext\n\\writestatus{{x}}{{\\Word}}\n\\stoptext\n",
+            env.display()
+        ),
+    );
+    farm.write(
+        "list.tex",
+        format!(
+            "\\starttext\n\\typefile{{{}}}\n\\stoptext\n",
+            list.display()
+        ),
+    );
+    for name in ["env.tex", "list.tex"] {
+        let mut command = farm.command(bin("cpods-cc"));
+        command.args(["context", "--batchmode", name]);
+        let output = command.env("CPODS_VERBOSE", "1").output().unwrap();
+        let said = text(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("a file was not found on the pod"), "{said}");
+        assert!(!said.contains("does not exist"), "{said}");
+    }
+    let pdf = farm.bare(&["context", "--batchmode", "env.tex"]);
+    assert!(text(&pdf).contains("FOUND"), "{}", text(&pdf));
+}

@@ -3,6 +3,7 @@
 CPODS_DIST=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../target/dist" 2>/dev/null && pwd)
 HUB_SOCKET=$C_DIR/hub.sock
 WPORT=2203
+FILES=sshfs
 c_caps()  { echo remote slow; }
 c_need()  { PATH=$PATH:/usr/sbin need gcc sshfs ssh sshd ssh-keygen bwrap "$CPODS_DIST/cpods" \
   "$CPODS_DIST/cpods-cc" "$CPODS_DIST/cpods-schedd" "$CPODS_DIST/cpods-workd"; }
@@ -35,7 +36,7 @@ Host wrk
   LogLevel ERROR
 C
   : > "$C_DIR/hub.log"
-  printf '[[pods]]\nname = "wrk"\nslots = %s\n' "$SLOTS" > "$C_DIR/hub.toml"
+  printf '[[pods]]\nname = "wrk"\nfiles = "%s"\nslots = %s\n' $FILES "$SLOTS" > "$C_DIR/hub.toml"
   bg wrk "$B_WRK" "$sshd" -D -f "$C_DIR/sshd.conf" -E "$C_DIR/sshd.log"
   wait_for 10 port_open "$B_WRK" 127.0.0.1 $WPORT || return 1
   # The worker's own log comes with what ssh says.

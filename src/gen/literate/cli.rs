@@ -109,6 +109,13 @@ pub(in crate::r#gen) fn run(args: &ContextArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if args.output.is_none() && is_anothers(&file, &options.main) {
+        bail!(
+            "`{}` was not written for `{}`; name another file with -o, or this one to overwrite it",
+            file.display(),
+            options.main
+        );
+    }
     for note in document.notes() {
         eprintln!("cpods-gen: note: {note}");
     }
@@ -119,6 +126,17 @@ pub(in crate::r#gen) fn run(args: &ContextArgs) -> anyhow::Result<ExitCode> {
     put(&list, sources.as_bytes(), false)?;
     put(&file, &text, false)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a file is there that is not this document's graph.
+fn is_anothers(file: &Path, main: &str) -> bool {
+    let begins = format!("# The graph of {main}. Written by `cpods-gen context");
+    std::fs::read(file).is_ok_and(|text| {
+        // The comment is broken into lines where it is long.
+        let head: Vec<u8> = text.iter().take(begins.len() + 200).copied().collect();
+        let head = String::from_utf8_lossy(&head).replace("\n# ", " ");
+        !text.is_empty() && !head.starts_with(&begins)
+    })
 }
 
 /// Write a depfile of what C sources include.

@@ -248,7 +248,7 @@ fn the_hub_lacks_the_tool_and_no_pod_offers_it() {
     assert!(env.submit(1, hubless(1)).is_empty());
     assert!(env.pass(30 * SECOND - 1).is_empty(), "it waits");
     let actions = env.pass(1);
-    let expected = "0 of 3 pods eligible for `gcc`: `pod1` (aarch64) offers no gcc, `pod2` takes \
+    let expected = "0 of 3 pods eligible for `gcc`: `pod1` (aarch64) offers no gcc (only z3), `pod2` takes \
                     no jobs, `pod3` is not connected (connection closed); waited 30 s";
     assert_eq!(refused(&actions, 1), expected);
 }
