@@ -1,12 +1,11 @@
 //! Pods with mirrors: their beginning, and what they ask for.
 
+use super::content::{Answer, Asked};
 use super::mirror::{self, Indexes, Mirror};
 use super::outbox::Outbox;
 use super::state::Hub;
 use crate::job::Digest;
 use crate::paths::RootId;
-use crate::wire::messages::ToPod;
-use std::path::Path;
 use std::rc::Rc;
 
 /// Names this user's hub on this machine, in hexadecimal digits, the same each time.
@@ -34,12 +33,12 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     let mirror = &mut state.pods[index as usize].mirror;
     *mirror = Mirror::default();
     match &mut state.indexes {
-        Some(indexes) => mirror.update(indexes, outbox),
+        Some(indexes) => mirror.update(indexes, &mut |message| outbox.message(message)),
         None => Ok(()),
     }
 }
 
-/// Sends content that a pod lacks, file by file, while other things go on.
+/// Sends content that a pod lacks, bit by bit, while other things go on.
 pub(super) fn send(
     hub: &Rc<Hub>,
     pod: u32,
@@ -51,21 +50,44 @@ pub(super) fn send(
         let indexes = state.indexes.as_ref()?;
         Some(mirror::find(indexes, root, &digests))
     });
+    let mut asked = Asked::new(found.unwrap_or_default());
     let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
     tokio::task::spawn_local(async move {
-        for (digest, path) in found.unwrap_or_default() {
+        loop {
             outbox.room().await;
-            let sent = path.and_then(|path| content(&path, digest, &outbox));
-            match sent {
-                Some(bytes) => hub.state.borrow_mut().pods[pod as usize].mirror.sent_bytes += bytes,
-                None => drop(outbox.message(&ToPod::Gone { digest })),
+            let turn = tokio::task::spawn_blocking(move || (asked.turn(), asked));
+            let Ok((answers, rest)) = turn.await else {
+                return outbox.close();
+            };
+            asked = rest;
+            // By then the pod may be connected anew, and this be of no interest.
+            if answers.is_empty() || outbox.is_closed() {
+                return;
+            }
+            for answer in answers {
+                if let Err(error) = tell(&hub, pod, root, answer, &outbox) {
+                    tracing::warn!("send content to a pod: {error:#}");
+                    return outbox.close();
+                }
             }
         }
     });
 }
 
-fn content(path: &Path, digest: Digest, outbox: &Outbox) -> Option<u64> {
-    mirror::send_content(path, digest, outbox)
-        .inspect_err(|error| tracing::warn!("send `{}`: {error:#}", path.display()))
-        .ok()?
+fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> anyhow::Result<()> {
+    let state = &mut *hub.state.borrow_mut();
+    let mirror = &mut state.pods[pod as usize].mirror;
+    match (answer, &mut state.indexes) {
+        (Answer::Piece(piece), _) => {
+            mirror.sent_bytes += piece.bytes();
+            outbox.message(&piece.into_message())?;
+        }
+        (Answer::Gone(digest), Some(indexes)) => {
+            mirror.gone(indexes, root, digest, &mut |message| {
+                outbox.message(message)
+            })?;
+        }
+        (Answer::Gone(_), None) => {}
+    }
+    Ok(())
 }

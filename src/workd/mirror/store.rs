@@ -1,14 +1,17 @@
 //! Content on its way into a mirror: what the hub sends, and what jobs of this pod wrote.
 //!
-//! Files named by their digest in one directory. Nothing in it outlives a session: what a crash
-//! leaves is swept by the next, and the hub sends again what is asked for.
+//! Files named by their digest in one directory. What a session that was cut off leaves is verified
+//! by the next, so that a long transfer goes on where it ended; and swept once it is not needed.
 
 use crate::job::Digest;
 use crate::paths::Bytes;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A piece is a frame's payload at most.
@@ -18,27 +21,44 @@ const MOST_PIECE_BYTES: usize = crate::wire::frame::MAX_MESSAGE_BYTES;
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: PathBuf,
-    coming: Option<Coming>,
+    coming: HashMap<Digest, Coming>,
 }
 
 #[derive(Debug)]
 struct Coming {
-    digest: Digest,
     hasher: Box<blake3::Hasher>,
     file: File,
 }
 
 impl Store {
-    /// An empty one in this directory.
+    /// One in this directory, with what there is in it of whole contents.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir(dir)?,
+        fs::create_dir_all(dir)?;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if !is_content(&entry.path(), &entry.file_name()) {
+                fs::remove_file(entry.path())?;
+            }
         }
         Ok(Self {
             dir: dir.into(),
-            coming: None,
+            coming: HashMap::new(),
         })
+    }
+
+    /// Removes all that is whole: nobody waits for it.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if !entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(PART.as_bytes())
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Where content of this digest lies, if it is there.
@@ -71,12 +91,10 @@ impl Store {
         packed: &[u8],
         last: bool,
     ) -> io::Result<bool> {
-        let part = self.dir.join("part");
-        let mut coming = match self.coming.take() {
-            Some(coming) if coming.digest == digest => coming,
-            Some(_) => return Err(io::Error::other("two contents at a time")),
+        let part = self.part(digest);
+        let mut coming = match self.coming.remove(&digest) {
+            Some(coming) => coming,
             None => Coming {
-                digest,
                 hasher: Box::default(),
                 file: File::create(&part)?,
             },
@@ -85,7 +103,7 @@ impl Store {
         coming.hasher.update(&bytes);
         coming.file.write_all(&bytes)?;
         if !last {
-            self.coming = Some(coming);
+            self.coming.insert(digest, coming);
             return Ok(false);
         }
         if *coming.hasher.finalize().as_bytes() != digest.0 {
@@ -94,6 +112,55 @@ impl Store {
         fs::rename(part, self.path(digest))?;
         Ok(true)
     }
+
+    /// No more of this content will come.
+    pub(super) fn give_up(&mut self, digest: Digest) -> io::Result<()> {
+        match self.coming.remove(&digest) {
+            Some(_) => fs::remove_file(self.part(digest)),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves content to a path, which it has for itself; false if there is none.
+    pub(super) fn take(&self, digest: Digest, to: &Path) -> io::Result<bool> {
+        let here = self.path(digest);
+        let links = match fs::symlink_metadata(&here) {
+            Ok(found) => found.nlink(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if links == 1 {
+            fs::rename(here, to)?;
+        } else {
+            // It was put aside by a link, and stands elsewhere still.
+            fs::copy(&here, to)?;
+            fs::remove_file(here)?;
+        }
+        Ok(true)
+    }
+
+    fn part(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{PART}{digest}"))
+    }
+}
+
+/// How names of what is not whole begin.
+const PART: &str = "part-";
+
+/// Whether a file holds what its name says, and has no other name.
+fn is_content(path: &Path, name: &OsStr) -> bool {
+    let read = || {
+        let found = fs::symlink_metadata(path)?;
+        if !found.is_file() || found.nlink() > 1 {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path)?)?;
+        io::Result::Ok(Some(Digest(*hasher.finalize().as_bytes())))
+    };
+    // What cannot be read is no content.
+    let digest = read().ok().flatten();
+    digest.is_some_and(|digest| digest.to_string().as_str() == name)
 }
 
 /// Where jobs leave what they wrote, for the mirror to take it from there.
