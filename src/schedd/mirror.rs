@@ -142,7 +142,10 @@ impl Mirror {
             if let Some(changes) = known {
                 let mut list: Vec<Change> = changes.map(|(name, it)| change(name, it)).collect();
                 add(&mut list, again, index);
+                let sent = self.sent_bytes;
                 self.told[number].again = self.content_of(&mut list, index, rest, tell)?;
+                let sent = self.sent_bytes - sent;
+                tracing::debug!("{} changes go with {sent} bytes of content", list.len());
                 send_list(root, list, More::Nothing, tell)?;
                 continue;
             }

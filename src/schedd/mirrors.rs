@@ -50,6 +50,10 @@ pub(super) fn send(
         let indexes = state.indexes.as_ref()?;
         Some(mirror::find(indexes, root, &digests))
     });
+    hub.look(|state| {
+        let name = &state.pods[pod as usize].config.name;
+        tracing::debug!("pod `{name}` lacks {} contents", digests.len());
+    });
     let mut asked = Asked::new(found.unwrap_or_default());
     let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
     tokio::task::spawn_local(async move {

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use tokio::sync::watch;
 
@@ -77,6 +77,9 @@ impl Keeper {
     ) -> io::Result<()> {
         while let Ok(command) = told.recv() {
             let bytes = command.bytes();
+            if stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             if self.take(command, stop)? {
                 progress.send_modify(|it| {
                     it.made = self.made;
@@ -113,6 +116,11 @@ impl Keeper {
             Command::Content(digest, packed, last) => {
                 if self.store.receive(digest, &packed, last)? {
                     self.lacking.remove(&digest);
+                }
+            }
+            Command::Made(digest, file) => {
+                if !self.trees.iter().any(|tree| tree.has(digest)) {
+                    self.store.keep(digest, &file);
                 }
             }
             Command::Gone(digest) => {

@@ -40,10 +40,11 @@ pub(crate) const SIGN_EVERY: Duration = Duration::from_secs(3);
 
 /// What a session's thread is told.
 #[derive(Debug)]
-enum Command {
+pub(crate) enum Command {
     Changes(RootId, Vec<Change>, More),
     Content(Digest, Vec<u8>, bool),
     Gone(Digest),
+    Made(Digest, fs::File),
 }
 
 impl Command {
@@ -51,7 +52,7 @@ impl Command {
     fn bytes(&self) -> usize {
         match self {
             Self::Content(_, packed, _) => packed.len().min(WAITING_BYTES),
-            Self::Changes(..) | Self::Gone(_) => 0,
+            Self::Changes(..) | Self::Gone(_) | Self::Made(..) => 0,
         }
     }
 }
@@ -101,11 +102,11 @@ impl Mirror {
         let (told_progress, progress) = watch::channel(Progress::default());
         let content = base.join("content");
         let mirror = Self {
+            made: Made(commands.clone()),
             commands,
             come: Cell::new(0),
             progress,
             dirs: places.iter().map(|place| place.join("files")).collect(),
-            made: Made(content.clone()),
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
             stop: Arc::default(),
         };

@@ -3,25 +3,34 @@
 //! Files named by their digest in one directory. What a session that was cut off leaves is verified
 //! by the next, so that a long transfer goes on where it ended; and swept once it is not needed.
 
+use super::Command;
 use crate::job::Digest;
 use crate::paths::Bytes;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 /// A piece is a frame's payload at most.
 const MOST_PIECE_BYTES: usize = crate::wire::frame::MAX_MESSAGE_BYTES;
+
+/// Of what jobs wrote so much is kept until the hub tells where it belongs; the oldest goes first.
+const MOST_MADE_BYTES: u64 = 256 << 20;
 
 /// The directory, and the content that is coming in.
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: PathBuf,
     coming: HashMap<Digest, Coming>,
+    /// What jobs wrote, oldest first, and how much it is.
+    made: VecDeque<(Digest, u64)>,
+    made_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -43,6 +52,8 @@ impl Store {
         Ok(Self {
             dir: dir.into(),
             coming: HashMap::new(),
+            made: VecDeque::new(),
+            made_bytes: 0,
         })
     }
 
@@ -113,6 +124,47 @@ impl Store {
         Ok(true)
     }
 
+    /// Keeps what a job wrote, as long as there is not too much of it.
+    pub(super) fn keep(&mut self, digest: Digest, file: &File) {
+        let Ok(found) = file.metadata() else {
+            return;
+        };
+        let bytes = found.len();
+        if !found.is_file() || bytes > MOST_MADE_BYTES || self.has(digest) {
+            return;
+        }
+        if let Err(error) = self.link_or_copy(digest, file) {
+            // The hub will be asked for it.
+            return tracing::debug!("what a job wrote is not kept: {error}");
+        }
+        self.made.push_back((digest, bytes));
+        self.made_bytes += bytes;
+        while self.made_bytes > MOST_MADE_BYTES
+            && let Some((digest, bytes)) = self.made.pop_front()
+        {
+            self.made_bytes -= bytes;
+            // Most are in the tree by now.
+            let _ = fs::remove_file(self.path(digest));
+        }
+    }
+
+    fn link_or_copy(&self, digest: Digest, mut file: &File) -> io::Result<()> {
+        let here = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let there = self.path(digest);
+        if rustix::fs::linkat(CWD, here, CWD, there, AtFlags::SYMLINK_FOLLOW).is_ok() {
+            return Ok(());
+        }
+        // It lies in memory, or is about to be removed.
+        let part = self.part(digest);
+        let copied = File::create(&part).and_then(|mut part| io::copy(&mut file, &mut part));
+        let is_it = copied.is_ok() && is_content(&part, OsStr::new(&digest.to_string()));
+        if is_it {
+            return fs::rename(part, self.path(digest));
+        }
+        fs::remove_file(part)?;
+        copied.and(Err(io::Error::other("it has changed")))
+    }
+
     /// No more of this content will come.
     pub(super) fn give_up(&mut self, digest: Digest) -> io::Result<()> {
         match self.coming.remove(&digest) {
@@ -165,23 +217,18 @@ fn is_content(path: &Path, name: &OsStr) -> bool {
 
 /// Where jobs leave what they wrote, for the mirror to take it from there.
 #[derive(Clone, Debug)]
-pub(crate) struct Made(pub(super) PathBuf);
+pub(crate) struct Made(pub(super) mpsc::Sender<Command>);
 
 impl Made {
-    /// Keeps a file that a job wrote, whose job is over. That it is kept is not promised: it may lie
-    /// on another file system.
+    /// Keeps a file that a job wrote, whose job is over. That it is kept is not promised.
     pub(crate) fn keep(&self, upper: &OwnedFd, below: &Bytes, digest: Digest) {
         // The name may lead through a link that the job made: then nothing is kept.
-        let how = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let resolve = rustix::fs::ResolveFlags::BENEATH | rustix::fs::ResolveFlags::NO_SYMLINKS;
         let opened = rustix::fs::openat2(upper, below.as_path(), how, Mode::empty(), resolve);
         if let Ok(file) = opened {
-            let here = format!(
-                "/proc/self/fd/{}",
-                std::os::fd::AsRawFd::as_raw_fd(&file.as_fd())
-            );
-            let there = self.0.join(digest.to_string());
-            let _ = rustix::fs::linkat(CWD, here, CWD, there, AtFlags::SYMLINK_FOLLOW);
+            // A thread that has given up has said why.
+            let _ = self.0.send(Command::Made(digest, file.into()));
         }
     }
 }

@@ -55,6 +55,11 @@ impl Tree {
         self.holes.is_empty()
     }
 
+    /// Whether some file holds this.
+    pub(super) fn has(&self, digest: Digest) -> bool {
+        self.content.contains_key(&digest)
+    }
+
     /// What these changes need that is neither here nor among what came in.
     pub(super) fn lacks(&self, changes: &[Change], store: &Store) -> Vec<Digest> {
         let mut asked = HashSet::new();
