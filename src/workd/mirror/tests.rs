@@ -1,6 +1,7 @@
 //! A copy is what its root is, whatever happens to the root: the hub's part and the pod's part
 //! joined without a connection.
 
+mod cases;
 mod operations;
 
 use super::keeper::Keeper;

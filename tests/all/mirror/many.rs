@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes of content that went along with lists, list by list.
 fn sent(farm: &Farm) -> Vec<u64> {
@@ -207,6 +207,27 @@ fn resident(daemon: &Daemon) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// The longest that the hub took to answer meanwhile.
+fn slowest_answer(farm: &Farm, what: impl FnOnce()) -> Duration {
+    let mut status = farm.command(bin("cpods"));
+    status.args(["status", "--json"]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut slowest = Duration::ZERO;
+            while !stop.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                status.output().unwrap();
+                slowest = slowest.max(begun.elapsed());
+            }
+            slowest
+        });
+        what();
+        stop.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    })
+}
+
 #[test]
 #[ignore = "prints what it measures"]
 fn twenty_thousand_files() {
@@ -219,8 +240,10 @@ fn twenty_thousand_files() {
     let worker = start_worker(&farm);
     let begun = Instant::now();
     let hub = start_hub(&farm);
-    farm.wait_up();
+    wait_for("the hub", || farm.status());
+    let slowest = slowest_answer(&farm, || farm.wait_up());
     farm.cc_remote(&["gcc", "-c", "a.c"]);
+    println!("slowest answer of the hub meanwhile {slowest:?}");
     println!("first job after {:?}", begun.elapsed());
     println!(
         "schedd {} KiB, workd {} KiB",
@@ -255,8 +278,11 @@ fn twenty_thousand_files() {
         fs::write(path, format!("int w{n};\n").repeat(150)).unwrap();
     }
     let begun = Instant::now();
-    farm.cc_remote(&["gcc", "-c", "a.c"]);
+    let slowest = slowest_answer(&farm, || {
+        farm.cc_remote(&["gcc", "-c", "a.c"]);
+    });
     println!("after all files changed {:?}", begun.elapsed());
+    println!("slowest answer of the hub meanwhile {slowest:?}");
     println!(
         "schedd {} KiB, workd {} KiB",
         resident(&hub),
