@@ -52,6 +52,19 @@ impl Indexes {
         }
         Ok(Self(all))
     }
+
+    /// Takes in what has happened so far, where that is told; what cannot be is for later.
+    pub(super) fn look_ahead(&mut self) {
+        for index in &mut self.0 {
+            let has_news = index.readiness().is_some_and(|fd| {
+                let heard = rustix::io::ioctl_fionread(fd);
+                heard.is_ok_and(|bytes| bytes > 0)
+            });
+            if has_news && let Err(error) = index.settle() {
+                tracing::debug!("{error}");
+            }
+        }
+    }
 }
 
 /// Where the digests of a root are kept; none where no cache folder is known.

@@ -7,6 +7,10 @@ use super::state::Hub;
 use crate::job::Digest;
 use crate::paths::RootId;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Between two looks at what has changed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Names this user's hub on this machine, in hexadecimal digits, the same each time.
 pub(super) fn hub_name() -> String {
@@ -26,8 +30,12 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
         let (roots, left_out) = (hub.roots().clone(), hub.config().left_out.clone());
         let opened = tokio::task::spawn_blocking(move || Indexes::open(&roots, &left_out));
         let opened = opened.await??;
+        let indexes = &mut hub.state.borrow_mut().indexes;
         // Another pod may have been faster.
-        hub.state.borrow_mut().indexes.get_or_insert(opened);
+        if indexes.is_none() {
+            *indexes = Some(opened);
+            tokio::task::spawn_local(look_ahead(Rc::clone(hub)));
+        }
     }
     let state = &mut *hub.state.borrow_mut();
     let mirror = &mut state.pods[index as usize].mirror;
@@ -35,6 +43,24 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     match &mut state.indexes {
         Some(indexes) => mirror.update(indexes, &mut |message| outbox.message(message)),
         None => Ok(()),
+    }
+}
+
+/// Takes in what changes in the roots while no job asks, so that neither a job nor anybody else has
+/// to wait for it all at once, and the kernel need not keep more than it does. Takes a tenth of the
+/// time at most: a file that is just being written is read for nothing.
+async fn look_ahead(hub: Rc<Hub>) {
+    let mut pause = LOOK_EVERY;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = hub.stopped() => return,
+        }
+        let begun = Instant::now();
+        if let Some(indexes) = &mut hub.state.borrow_mut().indexes {
+            indexes.look_ahead();
+        }
+        pause = LOOK_EVERY.max(10 * begun.elapsed());
     }
 }
 
