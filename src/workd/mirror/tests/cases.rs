@@ -1,8 +1,9 @@
 //! Single cases that went wrong once, or nearly.
 
-use super::{Pair, Pod};
+use super::{Answer, Asked, FromPod, Out, Pair, Pod, find, split};
 use crate::job::Digest;
 use crate::paths::RootId;
+use crate::wire::codec;
 use crate::wire::files::{Change, Entry, EntryKind, More};
 use crate::wire::messages::{Stamp, ToPod};
 use rustix::fs::{CWD, FileType, Mode};
@@ -82,14 +83,31 @@ fn what_could_not_be_read_once_is_told_again() {
     pair.hub.made([Digest::of(b"second")].into_iter());
     fs::write(&file, "second").unwrap();
     pair.update();
-    // The index sees no difference: it is the same file again by then.
+    while let Some(message) = pair.on_the_way.pop_front() {
+        pair.pod.take(codec::decode(&message).unwrap());
+    }
+    let Ok(Out::Message(FromPod::Lacks { root, digests })) = pair.pod.asks.try_recv() else {
+        panic!("nothing was asked for");
+    };
+    // Away while it is read, and there again before anybody looks: no change for the index.
     let aside = pair.root.join("../aside");
     fs::rename(&file, &aside).unwrap();
-    while pair.on_the_way.len() + pair.asked.len() > 0 && pair.counts.1 == 0 {
-        pair.pump();
-    }
+    let answers = Asked::new(find(&pair.indexes, root, &digests)).turn();
     fs::rename(&aside, &file).unwrap();
-    pair.check("there again");
+    assert!(matches!(answers[..], [Answer::Gone(_)]), "{answers:?}");
+    let way = &mut pair.on_the_way;
+    let mut tell = |message: &ToPod| {
+        split(message, way);
+        Ok(())
+    };
+    let told = pair
+        .hub
+        .gone(&mut pair.indexes, root, digests[0], &mut tell);
+    told.unwrap();
+    while pair.pump() {}
+    assert_eq!(pair.pod.lists.0, pair.pod.lists.1, "no job waits for ever");
+    assert_eq!(fs::read(pair.pod.place.join("a")).unwrap(), b"second");
+    pair.check("after all");
 }
 
 #[test]
