@@ -5,31 +5,32 @@
 //! says it lacks. A root is read here only through its index, so that what is left out of it, or has
 //! not been seen to be at rest, is never sent.
 
+use super::content::{self, Source};
 use super::left_out::LeftOut;
-use super::outbox::Outbox;
 use crate::index::{Content, Entry as Found, Index, Kind, LeaveOut, Options};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, Entry, EntryKind, More};
+use crate::wire::frame::FrameError;
 use crate::wire::messages::{Stamp, ToPod};
 use anyhow::Context;
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Bytes of content in one message, unpacked.
-const PIECE_BYTES: usize = 256 << 10;
 /// About so many bytes of names in one message.
 const PART_BYTES: usize = 1 << 20;
 /// Larger files are not mirrored.
 const MOST_FILE_BYTES: u64 = 256 << 20;
-/// zstd's fastest ordinary level.
-const LEVEL: i32 = 1;
+/// Larger files, and what is more than this at once, does not go along with a list: the hub has
+/// other things to do than to read it. The pod asks for it.
+const MOST_ALONG_BYTES: u64 = 2 << 20;
+/// Digests of contents that a pod had, beside those of files that are there.
+const MOST_REMEMBERED: usize = 64 << 10;
 
 /// The index of every root.
 #[derive(Debug)]
-pub(super) struct Indexes(Vec<Index>);
+pub(crate) struct Indexes(pub(crate) Vec<Index>);
 
 impl Indexes {
     /// Walks all roots. Takes its time.
@@ -51,6 +52,19 @@ impl Indexes {
         }
         Ok(Self(all))
     }
+
+    /// Takes in what has happened so far, where that is told; what cannot be is for later.
+    pub(super) fn look_ahead(&mut self) {
+        for index in &mut self.0 {
+            let has_news = index.readiness().is_some_and(|fd| {
+                let heard = rustix::io::ioctl_fionread(fd);
+                heard.is_ok_and(|bytes| bytes > 0)
+            });
+            if has_news && let Err(error) = index.settle() {
+                tracing::debug!("{error}");
+            }
+        }
+    }
 }
 
 /// Where the digests of a root are kept; none where no cache folder is known.
@@ -61,15 +75,36 @@ fn cache_file(root: &std::path::Path) -> Option<PathBuf> {
     Some(folder.join(&key[..16]))
 }
 
+/// Where messages for the pod go.
+pub(crate) type Tell<'a> = &'a mut dyn FnMut(&ToPod) -> Result<(), FrameError>;
+
+/// What becomes of content that is too much to go along with a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// The pod will ask for it.
+    Asked,
+    /// The pod is not shown it yet.
+    Closed,
+}
+
 /// A pod's mirror, as far as this hub knows it.
 #[derive(Debug, Default)]
-pub(super) struct Mirror {
-    /// The generation of each root that it was told of; 0 is none.
-    told: Vec<u64>,
+pub(crate) struct Mirror {
+    /// What it was told of each root.
+    told: Vec<Told>,
     /// Content that it has, or had.
     has: HashSet<Digest>,
     /// Bytes of content sent, as they travelled.
-    pub(super) sent_bytes: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// What a mirror was told of a root.
+#[derive(Debug, Default)]
+struct Told {
+    /// Everything up to this generation; 0 is nothing.
+    generation: u64,
+    /// Files that it was told are closed, only because they could not be read at that moment.
+    again: BTreeSet<Bytes>,
 }
 
 impl Mirror {
@@ -77,139 +112,173 @@ impl Mirror {
     ///
     /// # Errors
     /// A root is not there any more, or a message cannot be made.
-    pub(super) fn update(&mut self, indexes: &mut Indexes, outbox: &Outbox) -> anyhow::Result<()> {
-        self.told.resize(indexes.0.len(), 0);
+    pub(crate) fn update(&mut self, indexes: &mut Indexes, tell: Tell<'_>) -> anyhow::Result<()> {
+        self.tell(indexes, Rest::Asked, tell)
+    }
+
+    /// Content that the pod asked for is no more to be had. Jobs there wait until they are told
+    /// what there is instead, so that is told at once, with nothing to ask for once more: a file
+    /// that is written to all the time must not hold them up for ever.
+    ///
+    /// # Errors
+    /// As of [`Mirror::update`].
+    pub(crate) fn gone(
+        &mut self,
+        indexes: &mut Indexes,
+        root: RootId,
+        digest: Digest,
+        tell: Tell<'_>,
+    ) -> anyhow::Result<()> {
+        tell(&ToPod::Gone { digest })?;
+        self.has.remove(&digest);
+        let number = usize::from(root.0);
+        if let (Some(told), Some(index)) = (self.told.get_mut(number), indexes.0.get(number)) {
+            let names = index.entries();
+            let names = names.filter(|(_, entry)| entry.digest() == Some(digest));
+            told.again.extend(names.map(|(name, _)| Bytes::from(name)));
+        }
+        self.tell(indexes, Rest::Closed, tell)
+    }
+
+    fn tell(&mut self, indexes: &mut Indexes, rest: Rest, tell: Tell<'_>) -> anyhow::Result<()> {
+        self.told.resize_with(indexes.0.len(), Told::default);
         for (number, index) in indexes.0.iter_mut().enumerate() {
             let now = index.settle().context("mirror a root")?;
-            let told = std::mem::replace(&mut self.told[number], now);
-            if told == now {
+            let told = &mut self.told[number];
+            let before = std::mem::replace(&mut told.generation, now);
+            let again = std::mem::take(&mut told.again);
+            if before == now && again.is_empty() {
                 continue;
             }
             let root = RootId(u16::try_from(number)?);
-            let known = index.changes_since(told).filter(|_| told > 0);
-            let (list, end): (Vec<Change>, More) = match known {
-                Some(changes) => (
-                    changes.map(|(name, it)| change(name, it)).collect(),
-                    More::Nothing,
-                ),
-                None => {
-                    let all = index.changes_since(0);
-                    let all = all.context("the index has lost its beginning")?;
-                    (
-                        all.map(|(name, it)| change(name, it)).collect(),
-                        More::Everything,
-                    )
-                }
-            };
-            if end == More::Nothing {
-                self.content_of(&list, index, outbox)?;
-            } else {
-                // What a mirror holds from before is not known here: it asks for the rest.
-                self.has.extend(list.iter().filter_map(digest));
+            let known = index.changes_since(before).filter(|_| before > 0);
+            if let Some(changes) = known {
+                let mut list: Vec<Change> = changes.map(|(name, it)| change(name, it)).collect();
+                add(&mut list, again, index);
+                let sent = self.sent_bytes;
+                self.told[number].again = self.content_of(&mut list, index, rest, tell)?;
+                let sent = self.sent_bytes - sent;
+                tracing::debug!("{} changes go with {sent} bytes of content", list.len());
+                send_list(root, list, More::Nothing, tell)?;
+                continue;
             }
-            send_list(root, list, end, outbox)?;
+            let all = index.changes_since(0);
+            let all = all.context("the index has lost its beginning")?;
+            let list: Vec<Change> = all.map(|(name, it)| change(name, it)).collect();
+            // What a mirror holds from before is not known here: it asks for the rest.
+            self.has.extend(list.iter().filter_map(digest));
+            send_list(root, list, More::Everything, tell)?;
         }
+        self.forget(indexes);
         Ok(())
     }
 
+    /// Sends the content that a list names. What cannot be had just now, as of a file that changed
+    /// meanwhile, is closed in the list, and its name is given back.
     fn content_of(
         &mut self,
-        list: &[Change],
+        list: &mut [Change],
         index: &Index,
-        outbox: &Outbox,
-    ) -> anyhow::Result<()> {
+        rest: Rest,
+        tell: Tell<'_>,
+    ) -> anyhow::Result<BTreeSet<Bytes>> {
+        let (mut along, mut closed) = (0, BTreeSet::new());
         for change in list {
-            if let Some(digest) = digest(change)
-                && self.has.insert(digest)
-            {
-                let path = index.root().join(change.name.as_path());
-                // One that changed meanwhile is asked for, and then known to be gone.
-                self.sent_bytes += send_content(&path, digest, outbox)?.unwrap_or(0);
+            let Some(entry) = &mut change.entry else {
+                continue;
+            };
+            let EntryKind::File { digest, size_bytes } = entry.what else {
+                continue;
+            };
+            if self.has.contains(&digest) {
+                continue;
+            }
+            let sent = if along + size_bytes <= MOST_ALONG_BYTES {
+                content::send(&source(index, &change.name, digest, size_bytes), tell)?
+            } else if rest == Rest::Asked {
+                Some(0)
+            } else {
+                None
+            };
+            match sent {
+                Some(bytes) => {
+                    along += size_bytes;
+                    self.sent_bytes += bytes;
+                    self.has.insert(digest);
+                }
+                None => {
+                    entry.what = EntryKind::Closed;
+                    closed.insert(change.name.clone());
+                }
             }
         }
-        Ok(())
+        Ok(closed)
+    }
+
+    /// Keeps the memory of what the pod had within bounds.
+    fn forget(&mut self, indexes: &Indexes) {
+        let names: usize = indexes.0.iter().map(Index::len).sum();
+        if self.has.len() > 2 * names + MOST_REMEMBERED {
+            let entries = indexes.0.iter().flat_map(Index::entries);
+            let there: HashSet<Digest> = entries.filter_map(|(_, entry)| entry.digest()).collect();
+            self.has.retain(|digest| there.contains(digest));
+        }
     }
 
     /// A job of this pod wrote content that it keeps.
-    pub(super) fn made(&mut self, digests: impl Iterator<Item = Digest>) {
+    pub(crate) fn made(&mut self, digests: impl Iterator<Item = Digest>) {
         self.has.extend(digests);
     }
 }
 
-/// Where content that a pod lacks may be read here; none for what is there no more.
-pub(super) fn find(
+/// Adds names to a list, if it has not got them and they are still there.
+fn add(list: &mut Vec<Change>, names: BTreeSet<Bytes>, index: &Index) {
+    if names.is_empty() {
+        return;
+    }
+    let known: HashSet<Bytes> = list.iter().map(|change| change.name.clone()).collect();
+    for name in names.into_iter().filter(|name| !known.contains(name)) {
+        let raw = name.as_os_str().as_bytes();
+        if let Some(found) = index.get(raw) {
+            list.push(change(raw, Some(found)));
+        }
+    }
+}
+
+/// Where content that a pod lacks may be read here, if it is still there.
+pub(crate) fn find(
     indexes: &Indexes,
     root: RootId,
     digests: &[Digest],
-) -> Vec<(Digest, Option<PathBuf>)> {
-    let mut wanted: HashMap<Digest, Option<PathBuf>> =
-        digests.iter().map(|digest| (*digest, None)).collect();
+) -> Vec<Result<Source, Digest>> {
+    let mut wanted: HashMap<Digest, Result<Source, Digest>> = digests
+        .iter()
+        .map(|digest| (*digest, Err(*digest)))
+        .collect();
     if let Some(index) = indexes.0.get(usize::from(root.0)) {
         for (name, entry) in index.entries() {
             if let Some(digest) = entry.digest()
+                && let Kind::File { size_bytes, .. } = entry.kind
                 && let Some(found) = wanted.get_mut(&digest)
-                && found.is_none()
+                && found.is_err()
             {
-                *found = Some(index.root().join(Bytes::from(name).as_path()));
+                *found = Ok(source(index, &Bytes::from(name), digest, size_bytes));
             }
         }
     }
-    digests
-        .iter()
-        .map(|digest| (*digest, wanted.remove(digest).flatten()))
-        .collect()
+    let found = digests.iter().filter_map(|digest| wanted.remove(digest));
+    found.collect()
 }
 
-/// Sends content; none if the file holds another one now. Gives the bytes that travel.
-///
-/// # Errors
-/// A message cannot be made.
-pub(super) fn send_content(
-    path: &std::path::Path,
-    digest: Digest,
-    outbox: &Outbox,
-) -> anyhow::Result<Option<u64>> {
-    let Some(pieces) = read(path, digest) else {
-        return Ok(None);
-    };
-    let mut sent = 0;
-    let count = pieces.len();
-    for (number, packed) in pieces.into_iter().enumerate() {
-        sent += packed.len() as u64;
-        let last = number + 1 == count;
-        outbox.message(&ToPod::Content {
-            digest,
-            packed,
-            last,
-        })?;
+fn source(index: &Index, name: &Bytes, digest: Digest, size_bytes: u64) -> Source {
+    Source {
+        digest,
+        path: index.root().join(name.as_path()),
+        size_bytes,
     }
-    Ok(Some(sent))
 }
 
-/// A file's content in packed pieces; none if it cannot be read or is another one.
-fn read(path: &std::path::Path, digest: Digest) -> Option<Vec<Vec<u8>>> {
-    let mut file = File::open(path).ok()?;
-    let (mut hasher, mut pieces) = (blake3::Hasher::new(), Vec::new());
-    loop {
-        let mut piece = Vec::new();
-        (&mut file)
-            .take(PIECE_BYTES as u64)
-            .read_to_end(&mut piece)
-            .ok()?;
-        if piece.is_empty() && !pieces.is_empty() {
-            break;
-        }
-        hasher.update(&piece);
-        let is_last = piece.len() < PIECE_BYTES;
-        pieces.push(zstd::bulk::compress(&piece, LEVEL).ok()?);
-        if is_last {
-            break;
-        }
-    }
-    (*hasher.finalize().as_bytes() == digest.0).then_some(pieces)
-}
-
-fn send_list(root: RootId, list: Vec<Change>, end: More, outbox: &Outbox) -> anyhow::Result<()> {
+fn send_list(root: RootId, list: Vec<Change>, end: More, tell: Tell<'_>) -> anyhow::Result<()> {
     let (mut part, mut bytes) = (Vec::new(), 0);
     for change in list {
         bytes += change.name.as_os_str().len() + 64;
@@ -220,14 +289,14 @@ fn send_list(root: RootId, list: Vec<Change>, end: More, outbox: &Outbox) -> any
         if bytes > PART_BYTES {
             let changes = std::mem::take(&mut part);
             bytes = 0;
-            outbox.message(&ToPod::Changes {
+            tell(&ToPod::Changes {
                 root,
                 changes,
                 more: More::Part,
             })?;
         }
     }
-    outbox.message(&ToPod::Changes {
+    tell(&ToPod::Changes {
         root,
         changes: part,
         more: end,
@@ -245,12 +314,12 @@ fn digest(change: &Change) -> Option<Digest> {
 fn change(name: &[u8], found: Option<&Found>) -> Change {
     Change {
         name: name.into(),
-        entry: found.and_then(entry),
+        entry: found.map(entry),
     }
 }
 
-/// What a pod is shown of an entry; none of what it cannot have.
-fn entry(found: &Found) -> Option<Entry> {
+/// What a pod is shown of an entry.
+fn entry(found: &Found) -> Entry {
     let what = match &found.kind {
         Kind::File {
             size_bytes,
@@ -261,19 +330,34 @@ fn entry(found: &Found) -> Option<Entry> {
         },
         // Too large to be read unasked, or written to all the time.
         Kind::File { .. } | Kind::Unreadable { is_dir: false } => EntryKind::Closed,
-        Kind::Dir | Kind::Unreadable { is_dir: true } => EntryKind::Dir,
+        Kind::Dir => return dir(found.mode | 0o700, found),
+        // What a job finds there must be an error, not that there is nothing: it might go on.
+        Kind::Unreadable { is_dir: true } | Kind::Other => return dir(0, found),
         Kind::Link { target, .. } => EntryKind::Link {
             target: Bytes::from(&target[..]),
         },
-        Kind::Other => return None,
     };
-    Some(Entry {
+    Entry {
         what,
         mode: found.mode,
-        mtime: Stamp {
-            seconds: found.mtime.seconds,
-            nanoseconds: found.mtime.nanoseconds,
-        },
+        mtime: stamp(found),
         group: found.group,
-    })
+    }
+}
+
+/// A directory; of no mode if nobody may look into it.
+fn dir(mode: u32, found: &Found) -> Entry {
+    Entry {
+        what: EntryKind::Dir,
+        mode,
+        mtime: stamp(found),
+        group: None,
+    }
+}
+
+fn stamp(found: &Found) -> Stamp {
+    Stamp {
+        seconds: found.mtime.seconds,
+        nanoseconds: found.mtime.nanoseconds,
+    }
 }

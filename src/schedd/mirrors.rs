@@ -1,13 +1,16 @@
 //! Pods with mirrors: their beginning, and what they ask for.
 
+use super::content::{Answer, Asked};
 use super::mirror::{self, Indexes, Mirror};
 use super::outbox::Outbox;
 use super::state::Hub;
 use crate::job::Digest;
 use crate::paths::RootId;
-use crate::wire::messages::ToPod;
-use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Between two looks at what has changed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Names this user's hub on this machine, in hexadecimal digits, the same each time.
 pub(super) fn hub_name() -> String {
@@ -27,19 +30,41 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
         let (roots, left_out) = (hub.roots().clone(), hub.config().left_out.clone());
         let opened = tokio::task::spawn_blocking(move || Indexes::open(&roots, &left_out));
         let opened = opened.await??;
+        let indexes = &mut hub.state.borrow_mut().indexes;
         // Another pod may have been faster.
-        hub.state.borrow_mut().indexes.get_or_insert(opened);
+        if indexes.is_none() {
+            *indexes = Some(opened);
+            tokio::task::spawn_local(look_ahead(Rc::clone(hub)));
+        }
     }
     let state = &mut *hub.state.borrow_mut();
     let mirror = &mut state.pods[index as usize].mirror;
     *mirror = Mirror::default();
     match &mut state.indexes {
-        Some(indexes) => mirror.update(indexes, outbox),
+        Some(indexes) => mirror.update(indexes, &mut |message| outbox.message(message)),
         None => Ok(()),
     }
 }
 
-/// Sends content that a pod lacks, file by file, while other things go on.
+/// Takes in what changes in the roots while no job asks, so that neither a job nor anybody else has
+/// to wait for it all at once, and the kernel need not keep more than it does. Takes a tenth of the
+/// time at most: a file that is just being written is read for nothing.
+async fn look_ahead(hub: Rc<Hub>) {
+    let mut pause = LOOK_EVERY;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = hub.stopped() => return,
+        }
+        let begun = Instant::now();
+        if let Some(indexes) = &mut hub.state.borrow_mut().indexes {
+            indexes.look_ahead();
+        }
+        pause = LOOK_EVERY.max(10 * begun.elapsed());
+    }
+}
+
+/// Sends content that a pod lacks, bit by bit, while other things go on.
 pub(super) fn send(
     hub: &Rc<Hub>,
     pod: u32,
@@ -51,21 +76,48 @@ pub(super) fn send(
         let indexes = state.indexes.as_ref()?;
         Some(mirror::find(indexes, root, &digests))
     });
+    hub.look(|state| {
+        let name = &state.pods[pod as usize].config.name;
+        tracing::debug!("pod `{name}` lacks {} contents", digests.len());
+    });
+    let mut asked = Asked::new(found.unwrap_or_default());
     let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
     tokio::task::spawn_local(async move {
-        for (digest, path) in found.unwrap_or_default() {
+        loop {
             outbox.room().await;
-            let sent = path.and_then(|path| content(&path, digest, &outbox));
-            match sent {
-                Some(bytes) => hub.state.borrow_mut().pods[pod as usize].mirror.sent_bytes += bytes,
-                None => drop(outbox.message(&ToPod::Gone { digest })),
+            let turn = tokio::task::spawn_blocking(move || (asked.turn(), asked));
+            let Ok((answers, rest)) = turn.await else {
+                return outbox.close();
+            };
+            asked = rest;
+            // By then the pod may be connected anew, and this be of no interest.
+            if answers.is_empty() || outbox.is_closed() {
+                return;
+            }
+            for answer in answers {
+                if let Err(error) = tell(&hub, pod, root, answer, &outbox) {
+                    tracing::warn!("send content to a pod: {error:#}");
+                    return outbox.close();
+                }
             }
         }
     });
 }
 
-fn content(path: &Path, digest: Digest, outbox: &Outbox) -> Option<u64> {
-    mirror::send_content(path, digest, outbox)
-        .inspect_err(|error| tracing::warn!("send `{}`: {error:#}", path.display()))
-        .ok()?
+fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> anyhow::Result<()> {
+    let state = &mut *hub.state.borrow_mut();
+    let mirror = &mut state.pods[pod as usize].mirror;
+    match (answer, &mut state.indexes) {
+        (Answer::Piece(piece), _) => {
+            mirror.sent_bytes += piece.bytes();
+            outbox.message(&piece.into_message())?;
+        }
+        (Answer::Gone(digest), Some(indexes)) => {
+            mirror.gone(indexes, root, digest, &mut |message| {
+                outbox.message(message)
+            })?;
+        }
+        (Answer::Gone(_), None) => {}
+    }
+    Ok(())
 }

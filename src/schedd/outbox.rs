@@ -51,6 +51,11 @@ impl Outbox {
         self.drained.notify_waiters();
     }
 
+    /// Whether nothing more will be sent.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
     /// Whether so much waits that the source should pause.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.get() > HIGH_WATER_BYTES && !self.closed.get()

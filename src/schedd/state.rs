@@ -313,7 +313,7 @@ impl State {
         let stamp = now_stamp();
         if there.config.files == Files::Mirror
             && let Some(indexes) = &mut self.indexes
-            && let Err(error) = there.mirror.update(indexes, outbox)
+            && let Err(error) = there.mirror.update(indexes, &mut |it| outbox.message(it))
         {
             tracing::warn!("pod `{}`: {error:#}", there.config.name);
             // Without its files there is no job; the core hears of it as of any lost pod.

@@ -188,8 +188,9 @@ pub enum ToPod {
         /// Whether there are more.
         last: bool,
     },
-    /// Content that the pod lacks and that this hub has not, any more: its file has changed since,
-    /// and the pod will hear of that before any job comes.
+    /// Content that the pod lacks and that this hub has not, any more, also if pieces of it came.
+    /// What there is instead is told in the next list of changes, if it was not yet; until then no
+    /// job begins.
     Gone {
         /// Of which content.
         digest: Digest,

@@ -1,7 +1,7 @@
 //! One hub's connection: reads its messages, keeps its jobs, writes their answers.
 
 use super::files::{self, Place};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, SIGN_EVERY};
 use super::run;
 use super::view::{self, View};
 use super::worker::Worker;
@@ -14,7 +14,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 /// Answers that may wait to be written; a hub that reads slowly slows its jobs' output.
 const WAITING: usize = 64;
 
-/// A hub that lives sends a ping every few seconds; one that does not may never say so.
+/// A hub that lives sends a ping every few seconds; one that does not may never say.
 const SILENCE: Duration = Duration::from_secs(14);
 
 /// Something for the hub.
@@ -110,12 +110,21 @@ async fn hear<R: AsyncRead + Unpin>(
     receiver: &mut Receiver<R>,
     session: &Rc<Session>,
 ) -> Result<(), WireError> {
+    let sign = async || {
+        let _ = session.send(Out::Message(FromPod::Pong)).await;
+    };
+    let mut signed = Instant::now();
     loop {
         let Ok(frame) = timeout(SILENCE, receiver.frame()).await else {
-            let silent = "no sign of life from the hub";
-            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into());
+            return Err(std::io::Error::other("no sign of life from the hub").into());
         };
-        match frame?.message()? {
+        let frame = frame?;
+        if signed.elapsed() > SIGN_EVERY {
+            // Its pings may stand in a long line behind its files.
+            signed = Instant::now();
+            sign().await;
+        }
+        match frame.message()? {
             ToPod::Configure {
                 roots,
                 own,
@@ -146,7 +155,10 @@ async fn hear<R: AsyncRead + Unpin>(
                 digest,
                 packed,
                 last,
-            } => session.known_mirror()?.content(digest, packed, last),
+            } => {
+                let piece = (digest, packed, last);
+                session.known_mirror()?.content(piece, &sign).await;
+            }
             ToPod::Gone { digest } => session.known_mirror()?.gone(digest),
             ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
             ToPod::Cancel { job } => {
@@ -377,6 +389,9 @@ impl Session {
             if let Some(task) = running.task {
                 task.abort();
             }
+        }
+        if let Some(mirror) = self.mirror() {
+            mirror.stop();
         }
         self.view
             .send_replace(Some(Err("the session has ended".into())));

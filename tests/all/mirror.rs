@@ -1,5 +1,8 @@
 //! Pods that keep a copy of the hub's files.
 
+mod faults;
+mod many;
+
 use crate::sshd::{self, Sshd};
 use crate::support::{Daemon, Farm, bin, text, wait_for};
 use std::fs;
@@ -14,42 +17,88 @@ struct Mirrored {
 }
 
 fn start_worker(farm: &Farm) -> Daemon {
+    start_named(farm, "pod1")
+}
+
+fn start_named(farm: &Farm, name: &str) -> Daemon {
     let log = fs::File::options()
         .append(true)
         .create(true)
-        .open(farm.dir.path().join("pod1.log"))
+        .open(farm.dir.path().join(format!("{name}.log")))
         .unwrap();
     let worker = farm
         .command(bin("cpods-workd"))
         .arg("--socket")
-        .arg(farm.pod_socket())
+        .arg(farm.dir.path().join(format!("{name}.sock")))
         .arg("--cache")
-        .arg(farm.dir.path().join("cache"))
+        .arg(cache(farm, name))
         .args(["--slots", "4", "--log", "debug"])
         .stderr(log)
         .spawn();
     Daemon::new(worker.unwrap())
 }
 
+/// Where a pod keeps its things.
+fn cache(farm: &Farm, name: &str) -> PathBuf {
+    farm.dir.path().join(format!("{name}.cache"))
+}
+
 fn start_hub(farm: &Farm) -> Daemon {
+    start_hub_of(farm, &["pod1"], "hub.sock")
+}
+
+fn start_hub_of(farm: &Farm, pods: &[&str], socket: &str) -> Daemon {
     let config = farm.dir.path().join("hub.toml");
-    let pod = farm.pod_socket();
-    let text = format!(
-        "[[pods]]\nname = \"pod1\"\nunix = \"{}\"\nfiles = \"mirror\"\n",
-        pod.display()
-    );
-    fs::write(&config, text).unwrap();
+    let pods = pods.iter().map(|name| {
+        let pod = farm.dir.path().join(format!("{name}.sock"));
+        let pod = pod.display();
+        format!("[[pods]]\nname = \"{name}\"\nunix = \"{pod}\"\nfiles = \"mirror\"\n")
+    });
+    fs::write(&config, pods.collect::<String>()).unwrap();
+    let log = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(farm.dir.path().join("schedd.log"))
+        .unwrap();
     let hub = farm
         .command(bin("cpods-schedd"))
         .args(["--log", "debug", "--socket"])
-        .arg(farm.hub_socket())
+        .arg(farm.dir.path().join(socket))
         .arg("--root")
         .arg(&farm.root)
         .arg("--config")
         .arg(config)
-        .stderr(fs::File::create(farm.dir.path().join("schedd.log")).unwrap())
+        .stderr(log)
         .spawn();
     Daemon::new(hub.unwrap())
+}
+
+/// The copies of the one root that a pod has, of all hubs.
+fn copies(cache: &Path) -> Vec<PathBuf> {
+    let mirrors = fs::read_dir(cache.join("mirror")).unwrap().flatten();
+    let places = mirrors.flat_map(|mirror| fs::read_dir(mirror.path()).unwrap().flatten());
+    let places = places.map(|place| place.path().join("files"));
+    places.filter(|path| path.is_dir()).collect()
+}
+
+/// The copies are what the root is, once a job has been told of everything.
+fn same(farm: &Farm, copies: &[PathBuf], when: &str) {
+    let names = ["settle.c", "settle.o"];
+    let without = |dir: &Path| {
+        let lines = listing(dir).into_iter();
+        let lines = lines.filter(|line| !names.iter().any(|name| line.starts_with(name)));
+        lines.collect::<Vec<_>>()
+    };
+    farm.write("settle.c", "int settle;\n");
+    farm.cc_remote(&["gcc", "-c", "settle.c"]);
+    assert!(!copies.is_empty());
+    let here = without(&farm.root);
+    for copy in copies {
+        let there = without(copy);
+        let differs = here.iter().zip(&there).find(|(here, there)| here != there);
+        assert_eq!(differs, None, "{when}");
+        assert_eq!(here.len(), there.len(), "{when}");
+    }
 }
 
 impl Mirrored {
@@ -62,11 +111,7 @@ impl Mirrored {
 
     /// The copy on the pod.
     fn copy(&self) -> PathBuf {
-        let mirrors = fs::read_dir(self.farm.dir.path().join("cache/mirror")).unwrap();
-        let mirror = mirrors.flatten().next().unwrap().path();
-        let found = fs::read_dir(mirror).unwrap().flatten();
-        let mut found = found.map(|entry| entry.path().join("files"));
-        found.find(|path| path.is_dir()).unwrap()
+        copies(&cache(&self.farm, "pod1")).remove(0)
     }
 
     /// Has the hub tell the pod of everything up to now.
@@ -88,8 +133,8 @@ fn listing(dir: &Path) -> Vec<String> {
         } else if meta.is_dir() {
             "dir".into()
         } else {
-            let content = fs::read(path).unwrap();
-            format!("{:o} {} {:?}", meta.mode(), meta.nlink(), content)
+            let content = blake3::hash(&fs::read(path).unwrap());
+            format!("{:o} {} {content}", meta.mode(), meta.nlink())
         };
         format!("{name} {}.{:09} {kind}", meta.mtime(), meta.mtime_nsec())
     });

@@ -3,6 +3,7 @@
 //! A thread makes the changes, in the order in which the hub sent them; a job waits until those are
 //! made that came before it. Content that is not here is asked for, and everything behind it waits.
 
+mod keeper;
 mod on_disk;
 mod store;
 mod tree;
@@ -16,26 +17,44 @@ use super::session::Out;
 use crate::job::Digest;
 use crate::paths::{RootId, Roots};
 use crate::wire::files::{Change, More};
-use crate::wire::messages::FromPod;
+use keeper::Keeper;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use store::Store;
-use tokio::sync::watch;
-use tree::Tree;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
+
+/// Bytes of content that may wait for the disk; more are not read from the hub.
+const WAITING_BYTES: usize = 32 << 20;
+
+/// While that is so, the hub hears that this pod lives.
+pub(crate) const SIGN_EVERY: Duration = Duration::from_secs(3);
 
 /// What a session's thread is told.
 #[derive(Debug)]
-enum Command {
+pub(crate) enum Command {
     Changes(RootId, Vec<Change>, More),
     Content(Digest, Vec<u8>, bool),
     Gone(Digest),
+    Made(Digest, fs::File),
+}
+
+impl Command {
+    /// How much it counts while it waits.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Content(_, packed, _) => packed.len().min(WAITING_BYTES),
+            Self::Changes(..) | Self::Gone(_) | Self::Made(..) => 0,
+        }
+    }
 }
 
 /// How far the thread has come.
@@ -58,6 +77,8 @@ pub(crate) struct Mirror {
     progress: watch::Receiver<Progress>,
     dirs: Vec<PathBuf>,
     made: Made,
+    room: Arc<Semaphore>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Mirror {
@@ -81,24 +102,34 @@ impl Mirror {
         let (told_progress, progress) = watch::channel(Progress::default());
         let content = base.join("content");
         let mirror = Self {
+            made: Made(commands.clone()),
             commands,
             come: Cell::new(0),
             progress,
             dirs: places.iter().map(|place| place.join("files")).collect(),
-            made: Made(content.clone()),
+            room: Arc::new(Semaphore::new(WAITING_BYTES)),
+            stop: Arc::default(),
         };
+        let (room, stop) = (Arc::clone(&mirror.room), Arc::clone(&mirror.stop));
         std::thread::Builder::new()
             .name("mirror".into())
             .spawn(move || {
                 // Until nothing is changed any more.
                 let _lock = lock;
+                let taken = |bytes| room.add_permits(bytes);
                 let end = Keeper::open(&content, &places, out)
-                    .and_then(|keeper| keeper.run(&told, &told_progress));
+                    .and_then(|keeper| keeper.run(&told, &told_progress, &stop, taken));
                 if let Err(error) = end {
                     told_progress.send_modify(|it| it.trouble = Some(error.to_string()));
                 }
+                room.close();
             })?;
         Ok(mirror)
+    }
+
+    /// The session is over: what is not done yet is left undone, for the next one.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Where the copies are, root by root.
@@ -119,9 +150,29 @@ impl Mirror {
         self.tell(Command::Changes(root, changes, more));
     }
 
-    /// A piece of content came.
-    pub(crate) fn content(&self, digest: Digest, packed: Vec<u8>, last: bool) {
-        self.tell(Command::Content(digest, packed, last));
+    /// A piece of content came. Waits until the disk keeps up; `sign` is called now and then, so
+    /// that the hub, whose pings are not read meanwhile, hears of this pod.
+    pub(crate) async fn content(
+        &self,
+        (digest, packed, last): (Digest, Vec<u8>, bool),
+        sign: impl AsyncFn(),
+    ) {
+        let command = Command::Content(digest, packed, last);
+        let bytes = u32::try_from(command.bytes()).unwrap_or(u32::MAX);
+        let room = self.room.acquire_many(bytes);
+        tokio::pin!(room);
+        loop {
+            tokio::select! {
+                biased;
+                room = &mut room => {
+                    // Given back by the thread, which closes the room when it ends.
+                    room.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
+                    break;
+                }
+                () = sleep(SIGN_EVERY) => sign().await,
+            }
+        }
+        self.tell(command);
     }
 
     /// The hub has not what it was asked for.
@@ -201,112 +252,3 @@ fn own_folder(parent: &Path, hub: &str) -> io::Result<(PathBuf, OwnedFd)> {
     }
     Err(io::Error::other("too many mirrors of one hub"))
 }
-
-/// The thread's own.
-struct Keeper {
-    trees: Vec<Tree>,
-    store: Store,
-    out: tokio::sync::mpsc::Sender<Out>,
-    /// Parts of a list whose end has not come.
-    parts: Vec<Vec<Change>>,
-    /// Lists whose turn has not come, since content of the first is not here.
-    waiting: VecDeque<(usize, Vec<Change>, bool)>,
-    lacking: HashSet<Digest>,
-    gone: HashSet<Digest>,
-}
-
-impl Keeper {
-    fn open(
-        content: &Path,
-        places: &[PathBuf],
-        out: tokio::sync::mpsc::Sender<Out>,
-    ) -> io::Result<Self> {
-        let trees = places.iter().map(|place| {
-            fs::create_dir_all(place)?;
-            Tree::open(&place.join("files"), &place.join("index"))
-        });
-        Ok(Self {
-            trees: trees.collect::<io::Result<_>>()?,
-            store: Store::open(content)?,
-            out,
-            parts: vec![Vec::new(); places.len()],
-            waiting: VecDeque::new(),
-            lacking: HashSet::new(),
-            gone: HashSet::new(),
-        })
-    }
-
-    /// Until the session ends.
-    fn run(
-        mut self,
-        told: &mpsc::Receiver<Command>,
-        progress: &watch::Sender<Progress>,
-    ) -> io::Result<()> {
-        while let Ok(command) = told.recv() {
-            match command {
-                Command::Changes(root, changes, more) => {
-                    let root = usize::from(root.0);
-                    let parts = self.parts.get_mut(root);
-                    let parts = parts.ok_or_else(|| io::Error::other("no such root"))?;
-                    parts.extend(changes);
-                    if more == More::Part {
-                        continue;
-                    }
-                    let list = std::mem::take(parts);
-                    let is_first = self.waiting.is_empty();
-                    self.waiting
-                        .push_back((root, list, more == More::Everything));
-                    if is_first {
-                        self.ask()?;
-                    }
-                }
-                Command::Content(digest, packed, last) => {
-                    if self.store.receive(digest, &packed, last)? {
-                        self.lacking.remove(&digest);
-                    }
-                }
-                Command::Gone(digest) => {
-                    self.lacking.remove(&digest);
-                    self.gone.insert(digest);
-                }
-            }
-            while self.lacking.is_empty()
-                && let Some((root, list, everything)) = self.waiting.pop_front()
-            {
-                self.trees[root].apply(list, everything, &self.store, &self.gone)?;
-                self.gone.clear();
-                progress.send_modify(|it| {
-                    it.made += 1;
-                    if everything {
-                        it.whole.insert(root);
-                    }
-                });
-                self.ask()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for what the next list needs and is not here.
-    fn ask(&mut self) -> io::Result<()> {
-        let Some((root, list, _)) = self.waiting.front() else {
-            return Ok(());
-        };
-        let digests = self.trees[*root].lacks(list, &self.store);
-        if digests.is_empty() {
-            return Ok(());
-        }
-        self.lacking.extend(&digests);
-        let root = RootId(u16::try_from(*root).unwrap_or(u16::MAX));
-        for digests in digests.chunks(MOST_ASKED) {
-            let digests = digests.to_vec();
-            let lacks = Out::Message(FromPod::Lacks { root, digests });
-            let asked = self.out.blocking_send(lacks);
-            asked.map_err(|_| io::Error::other("the session has ended"))?;
-        }
-        Ok(())
-    }
-}
-
-/// Digests in one message.
-const MOST_ASKED: usize = 16 << 10;

@@ -5,7 +5,9 @@ use crate::job::Digest;
 use crate::paths::Bytes;
 use crate::wire::files::{Entry, EntryKind};
 use crate::wire::messages::Stamp;
+use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
+use rustix::path::Arg;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -30,7 +32,7 @@ pub(super) fn names(path: &Path, cache_file: &Path) -> io::Result<Vec<(Bytes, En
                 digest: *digest,
                 size_bytes: *size_bytes,
             },
-            Kind::Dir => EntryKind::Dir,
+            Kind::Dir | Kind::Unreadable { is_dir: true } => EntryKind::Dir,
             Kind::Link { target, .. } => EntryKind::Link {
                 target: Bytes::from(&target[..]),
             },
@@ -77,17 +79,14 @@ pub(super) fn make_closed(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn set(path: &Path, entry: &Entry) -> io::Result<()> {
+pub(super) fn set<P: Arg + Copy>(dir: impl AsFd, name: P, entry: &Entry) -> io::Result<()> {
     if !matches!(entry.what, EntryKind::Link { .. }) {
-        rustix::fs::chmodat(
-            CWD,
-            path,
-            Mode::from_raw_mode(entry.mode & 0o777),
-            AtFlags::empty(),
-        )?;
+        // What the hub may read a job may read here, too, whoever owns it there.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o400);
+        rustix::fs::chmodat(&dir, name, mode, AtFlags::empty())?;
     }
     let times = times(entry.mtime);
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    rustix::fs::utimensat(&dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(())
 }
 

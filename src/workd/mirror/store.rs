@@ -1,44 +1,75 @@
 //! Content on its way into a mirror: what the hub sends, and what jobs of this pod wrote.
 //!
-//! Files named by their digest in one directory. Nothing in it outlives a session: what a crash
-//! leaves is swept by the next, and the hub sends again what is asked for.
+//! Files named by their digest in one directory. What a session that was cut off leaves is verified
+//! by the next, so that a long transfer goes on where it ended; and swept once it is not needed.
 
+use super::Command;
 use crate::job::Digest;
 use crate::paths::Bytes;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 /// A piece is a frame's payload at most.
 const MOST_PIECE_BYTES: usize = crate::wire::frame::MAX_MESSAGE_BYTES;
+
+/// Of what jobs wrote so much is kept until the hub tells where it belongs; the oldest goes first.
+const MOST_MADE_BYTES: u64 = 256 << 20;
 
 /// The directory, and the content that is coming in.
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: PathBuf,
-    coming: Option<Coming>,
+    coming: HashMap<Digest, Coming>,
+    /// What jobs wrote, oldest first, and how much it is.
+    made: VecDeque<(Digest, u64)>,
+    made_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Coming {
-    digest: Digest,
     hasher: Box<blake3::Hasher>,
     file: File,
 }
 
 impl Store {
-    /// An empty one in this directory.
+    /// One in this directory, with what there is in it of whole contents.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir(dir)?,
+        fs::create_dir_all(dir)?;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if !is_content(&entry.path(), &entry.file_name()) {
+                fs::remove_file(entry.path())?;
+            }
         }
         Ok(Self {
             dir: dir.into(),
-            coming: None,
+            coming: HashMap::new(),
+            made: VecDeque::new(),
+            made_bytes: 0,
         })
+    }
+
+    /// Removes all that is whole: nobody waits for it.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if !entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(PART.as_bytes())
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Where content of this digest lies, if it is there.
@@ -71,12 +102,10 @@ impl Store {
         packed: &[u8],
         last: bool,
     ) -> io::Result<bool> {
-        let part = self.dir.join("part");
-        let mut coming = match self.coming.take() {
-            Some(coming) if coming.digest == digest => coming,
-            Some(_) => return Err(io::Error::other("two contents at a time")),
+        let part = self.part(digest);
+        let mut coming = match self.coming.remove(&digest) {
+            Some(coming) => coming,
             None => Coming {
-                digest,
                 hasher: Box::default(),
                 file: File::create(&part)?,
             },
@@ -85,7 +114,7 @@ impl Store {
         coming.hasher.update(&bytes);
         coming.file.write_all(&bytes)?;
         if !last {
-            self.coming = Some(coming);
+            self.coming.insert(digest, coming);
             return Ok(false);
         }
         if *coming.hasher.finalize().as_bytes() != digest.0 {
@@ -94,27 +123,112 @@ impl Store {
         fs::rename(part, self.path(digest))?;
         Ok(true)
     }
+
+    /// Keeps what a job wrote, as long as there is not too much of it.
+    pub(super) fn keep(&mut self, digest: Digest, file: &File) {
+        let Ok(found) = file.metadata() else {
+            return;
+        };
+        let bytes = found.len();
+        if !found.is_file() || bytes > MOST_MADE_BYTES || self.has(digest) {
+            return;
+        }
+        if let Err(error) = self.link_or_copy(digest, file) {
+            // The hub will be asked for it.
+            return tracing::debug!("what a job wrote is not kept: {error}");
+        }
+        self.made.push_back((digest, bytes));
+        self.made_bytes += bytes;
+        while self.made_bytes > MOST_MADE_BYTES
+            && let Some((digest, bytes)) = self.made.pop_front()
+        {
+            self.made_bytes -= bytes;
+            // Most are in the tree by now.
+            let _ = fs::remove_file(self.path(digest));
+        }
+    }
+
+    fn link_or_copy(&self, digest: Digest, mut file: &File) -> io::Result<()> {
+        let here = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let there = self.path(digest);
+        if rustix::fs::linkat(CWD, here, CWD, there, AtFlags::SYMLINK_FOLLOW).is_ok() {
+            return Ok(());
+        }
+        // It lies in memory, or is about to be removed.
+        let part = self.part(digest);
+        let copied = File::create(&part).and_then(|mut part| io::copy(&mut file, &mut part));
+        let is_it = copied.is_ok() && is_content(&part, OsStr::new(&digest.to_string()));
+        if is_it {
+            return fs::rename(part, self.path(digest));
+        }
+        fs::remove_file(part)?;
+        copied.and(Err(io::Error::other("it has changed")))
+    }
+
+    /// No more of this content will come.
+    pub(super) fn give_up(&mut self, digest: Digest) -> io::Result<()> {
+        match self.coming.remove(&digest) {
+            Some(_) => fs::remove_file(self.part(digest)),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves content to a path, which it has for itself; false if there is none.
+    pub(super) fn take(&self, digest: Digest, to: &Path) -> io::Result<bool> {
+        let here = self.path(digest);
+        let links = match fs::symlink_metadata(&here) {
+            Ok(found) => found.nlink(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if links == 1 {
+            fs::rename(here, to)?;
+        } else {
+            // It was put aside by a link, and stands elsewhere still.
+            fs::copy(&here, to)?;
+            fs::remove_file(here)?;
+        }
+        Ok(true)
+    }
+
+    fn part(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{PART}{digest}"))
+    }
+}
+
+/// How names of what is not whole begin.
+const PART: &str = "part-";
+
+/// Whether a file holds what its name says, and has no other name.
+fn is_content(path: &Path, name: &OsStr) -> bool {
+    let read = || {
+        let found = fs::symlink_metadata(path)?;
+        if !found.is_file() || found.nlink() > 1 {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path)?)?;
+        io::Result::Ok(Some(Digest(*hasher.finalize().as_bytes())))
+    };
+    // What cannot be read is no content.
+    let digest = read().ok().flatten();
+    digest.is_some_and(|digest| digest.to_string().as_str() == name)
 }
 
 /// Where jobs leave what they wrote, for the mirror to take it from there.
 #[derive(Clone, Debug)]
-pub(crate) struct Made(pub(super) PathBuf);
+pub(crate) struct Made(pub(super) mpsc::Sender<Command>);
 
 impl Made {
-    /// Keeps a file that a job wrote, whose job is over. That it is kept is not promised: it may lie
-    /// on another file system.
+    /// Keeps a file that a job wrote, whose job is over. That it is kept is not promised.
     pub(crate) fn keep(&self, upper: &OwnedFd, below: &Bytes, digest: Digest) {
         // The name may lead through a link that the job made: then nothing is kept.
-        let how = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let resolve = rustix::fs::ResolveFlags::BENEATH | rustix::fs::ResolveFlags::NO_SYMLINKS;
         let opened = rustix::fs::openat2(upper, below.as_path(), how, Mode::empty(), resolve);
         if let Ok(file) = opened {
-            let here = format!(
-                "/proc/self/fd/{}",
-                std::os::fd::AsRawFd::as_raw_fd(&file.as_fd())
-            );
-            let there = self.0.join(digest.to_string());
-            let _ = rustix::fs::linkat(CWD, here, CWD, there, AtFlags::SYMLINK_FOLLOW);
+            // A thread that has given up has said why.
+            let _ = self.0.send(Command::Made(digest, file.into()));
         }
     }
 }

@@ -1,1 +1,286 @@
-//! The copy of a root follows it: random changes, through the index and the list on the wire.
+//! A copy is what its root is, whatever happens to the root: the hub's part and the pod's part
+//! joined without a connection.
+
+mod cases;
+mod operations;
+
+use super::keeper::Keeper;
+use super::{Command, Out};
+use crate::index::Index;
+use crate::job::Digest;
+use crate::schedd::content::{Answer, Asked};
+use crate::schedd::mirror::{Indexes, Mirror, find};
+use crate::wire::codec;
+use crate::wire::files::More;
+use crate::wire::messages::{FromPod, ToPod};
+use operations::{Random, content, link, own, seen, step};
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use tokio::sync::mpsc;
+
+/// Goes on to the end.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// A pod's part, without session and thread.
+struct Pod {
+    keeper: Keeper,
+    asks: mpsc::Receiver<Out>,
+    place: PathBuf,
+    /// Lists that came, and those that jobs know of.
+    lists: (u64, u64),
+}
+
+impl Pod {
+    fn open(cache: &Path) -> Self {
+        let (out, asks) = mpsc::channel(1000);
+        let place = cache.join("0");
+        let content = cache.join("content");
+        let keeper = Keeper::open(&content, std::slice::from_ref(&place), out).unwrap();
+        Self {
+            keeper,
+            asks,
+            place: place.join("files"),
+            lists: (0, 0),
+        }
+    }
+
+    fn take(&mut self, message: ToPod) {
+        let command = match message {
+            ToPod::Changes {
+                root,
+                changes,
+                more,
+            } => {
+                self.lists.0 += u64::from(more != More::Part);
+                Command::Changes(root, changes, more)
+            }
+            ToPod::Content {
+                digest,
+                packed,
+                last,
+            } => Command::Content(digest, packed, last),
+            ToPod::Gone { digest } => Command::Gone(digest),
+            other => panic!("not for a mirror: {other:?}"),
+        };
+        if self.keeper.take(command, &NEVER).unwrap() {
+            self.lists.1 = self.keeper.made;
+        }
+    }
+}
+
+/// A root on a hub, and a copy on a pod.
+struct Pair {
+    root: PathBuf,
+    indexes: Indexes,
+    hub: Mirror,
+    pod: Pod,
+    on_the_way: VecDeque<Vec<u8>>,
+    asked: VecDeque<Asked>,
+    random: Random,
+    /// Contents that were asked for, and those that were gone then.
+    counts: (usize, usize),
+    dir: tempfile::TempDir,
+}
+
+impl Pair {
+    fn new(seed: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(dir.path().join("cache")).unwrap();
+        let index = Index::open(&root, crate::index::Options::default()).unwrap();
+        Self {
+            pod: Pod::open(&dir.path().join("cache")),
+            indexes: Indexes(vec![index]),
+            hub: Mirror::default(),
+            on_the_way: VecDeque::new(),
+            asked: VecDeque::new(),
+            random: Random(seed),
+            counts: (0, 0),
+            root,
+            dir,
+        }
+    }
+
+    /// As before a job.
+    fn update(&mut self) {
+        let way = &mut self.on_the_way;
+        let mut tell = |message: &ToPod| {
+            split(message, way);
+            Ok(())
+        };
+        self.hub.update(&mut self.indexes, &mut tell).unwrap();
+    }
+
+    /// Lets one message come in, or one turn of the hub's answers go out; false if all is done.
+    fn pump(&mut self) -> bool {
+        while let Ok(Out::Message(FromPod::Lacks { root, digests })) = self.pod.asks.try_recv() {
+            self.counts.0 += digests.len();
+            let found = find(&self.indexes, root, &digests);
+            self.asked.push_back(Asked::new(found));
+        }
+        let comes = self.random.below(3) > 0 || self.asked.is_empty();
+        if let Some(message) = self.on_the_way.pop_front_if(|_| comes) {
+            self.pod.take(codec::decode(&message).unwrap());
+            return true;
+        }
+        let Some(mut asked) = self.asked.pop_front() else {
+            return !self.on_the_way.is_empty();
+        };
+        let answers = asked.turn();
+        if !answers.is_empty() {
+            self.asked.push_back(asked);
+        }
+        for answer in answers {
+            let way = &mut self.on_the_way;
+            let mut tell = |message: &ToPod| {
+                split(message, way);
+                Ok(())
+            };
+            match answer {
+                Answer::Piece(piece) => tell(&piece.into_message()).unwrap(),
+                Answer::Gone(digest) => {
+                    self.counts.1 += 1;
+                    let root = crate::paths::RootId(0);
+                    let told = self.hub.gone(&mut self.indexes, root, digest, &mut tell);
+                    told.unwrap();
+                }
+            }
+        }
+        true
+    }
+
+    /// Until the copy should be what the root is, which nobody changes.
+    fn settle(&mut self) {
+        self.update();
+        while self.pump() {}
+        let (come, made) = self.pod.lists;
+        assert_eq!(come, made, "no job waits for ever");
+        // What was gone at one time is told with the next job.
+        self.update();
+        while self.pump() {}
+        assert!(self.asked.is_empty() && self.on_the_way.is_empty());
+    }
+
+    fn check(&mut self, when: &str) {
+        self.settle();
+        let (here, there) = (seen(&self.root), seen(&self.pod.place));
+        if here == there {
+            return;
+        }
+        for name in here.keys().chain(there.keys()) {
+            let text = String::from_utf8_lossy(name);
+            assert_eq!(here.get(name), there.get(name), "{when}: {text:?}");
+        }
+    }
+
+    /// The pod ends in the midst of everything, and comes back to what lies on its disk.
+    fn restart(&mut self) {
+        for _ in 0..self.random.below(50) {
+            self.pump();
+        }
+        self.on_the_way.clear();
+        self.asked.clear();
+        self.hub = Mirror::default();
+        self.pod = Pod::open(&self.dir.path().join("cache"));
+    }
+
+    /// The hub takes content for something that the pod has.
+    fn mislead(&mut self) {
+        let digests = (0..=255).map(|byte| Digest::of(&content(byte)));
+        self.hub.made(digests);
+    }
+}
+
+/// Sends a message, a list in several parts.
+fn split(message: &ToPod, way: &mut VecDeque<Vec<u8>>) {
+    let mut send = |message: &ToPod| way.push_back(codec::encode(message).unwrap());
+    let ToPod::Changes {
+        root,
+        changes,
+        more,
+    } = message
+    else {
+        return send(message);
+    };
+    let (first, last) = changes.split_at(changes.len() - changes.len() / 3);
+    for (part, more) in [(first, More::Part), (last, *more)] {
+        send(&ToPod::Changes {
+            root: *root,
+            changes: part.to_vec(),
+            more,
+        });
+    }
+}
+
+/// Several do something at once, while the hub tells and the pod asks; then all is quiet, and the
+/// copy must be the root.
+fn storm(pair: &mut Pair, operations: usize, when: &str) {
+    let root = pair.root.clone();
+    let seeds: Vec<u64> = (0..3).map(|_| pair.random.next()).collect();
+    std::thread::scope(|scope| {
+        let workers = (0..3).zip(&seeds);
+        let workers = workers.map(|(worker, seed)| {
+            let (root, mut random) = (&root, Random(*seed));
+            scope.spawn(move || {
+                for _ in 0..operations {
+                    // What cannot be done changes nothing, or what it did is seen.
+                    let _ = match random.below(8) {
+                        0 => own(root, worker, &mut random),
+                        _ => step(root, &mut random),
+                    };
+                }
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            pair.update();
+            for _ in 0..pair.random.below(20) {
+                pair.pump();
+            }
+        }
+    });
+    pair.check(when);
+}
+
+fn whatever_happens(seed: u64, rounds: usize, operations: usize) {
+    let mut pair = Pair::new(seed);
+    for round in 0..rounds {
+        let when = format!("seed {seed}, round {round}");
+        if round % 3 == 1 {
+            pair.mislead();
+        }
+        storm(&mut pair, operations, &when);
+        // A link that is made, used and removed before the index looks is told by nothing.
+        for _ in 0..4 {
+            let _ = link(&pair.root, &mut pair.random);
+            pair.check(&when);
+            for _ in 0..3 {
+                let _ = step(&pair.root, &mut pair.random);
+            }
+        }
+        pair.check(&when);
+        if round % 4 == 3 {
+            pair.update();
+            pair.restart();
+            pair.check(&format!("{when}, after a restart"));
+        }
+    }
+    let (asked, gone) = pair.counts;
+    assert!(asked > 0 && gone > 0, "{asked} were asked for, {gone} gone");
+}
+
+#[test]
+fn the_copy_is_the_root_whatever_happens() {
+    whatever_happens(1, 40, 25);
+}
+
+#[test]
+#[ignore = "a hundred thousand operations"]
+fn the_copy_is_the_root_for_long() {
+    for seed in 0..20 {
+        whatever_happens(seed, 40, 40);
+    }
+}

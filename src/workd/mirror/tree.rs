@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One root's copy.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Tree {
     names: BTreeMap<Bytes, Entry>,
     /// Names of files, by what they hold.
     content: HashMap<Digest, BTreeSet<Bytes>>,
+    /// Names whose content was gone when they were to be made.
+    holes: BTreeSet<Bytes>,
 }
 
 impl Tree {
@@ -39,11 +42,22 @@ impl Tree {
             path: path.into(),
             names: BTreeMap::new(),
             content: HashMap::new(),
+            holes: BTreeSet::new(),
         };
         for (name, entry) in on_disk::names(path, cache_file)? {
             tree.note(name, entry);
         }
         Ok(tree)
+    }
+
+    /// Whether it is what the hub told, with nothing that the hub is about to tell anew.
+    pub(super) fn is_whole(&self) -> bool {
+        self.holes.is_empty()
+    }
+
+    /// Whether some file holds this.
+    pub(super) fn has(&self, digest: Digest) -> bool {
+        self.content.contains_key(&digest)
     }
 
     /// What these changes need that is neither here nor among what came in.
@@ -63,13 +77,14 @@ impl Tree {
     /// `gone` will come later, with other changes.
     ///
     /// # Errors
-    /// The disk's. The tree is then neither the old nor the new one, and must not be used.
+    /// The disk's, or a stop. The tree is then neither the old nor the new one, and must not be used.
     pub(super) fn apply(
         &mut self,
         mut changes: Vec<Change>,
         everything: bool,
         store: &Store,
         gone: &HashSet<Digest>,
+        stop: &AtomicBool,
     ) -> io::Result<()> {
         if everything {
             changes = self.differences(changes);
@@ -77,6 +92,9 @@ impl Tree {
         self.save_content(&changes, store)?;
         let mut directories = BTreeSet::new();
         for Change { name, entry } in changes {
+            if stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             if !is_plain(&name) {
                 return Err(io::Error::other("a name that leads out of the root"));
             }
@@ -88,8 +106,12 @@ impl Tree {
                         directories.insert(name.clone());
                     }
                     let put = self.put(&name, &entry, store, gone);
-                    let entry = put.map_err(|error| told(&name, &error))?;
-                    self.note(name, entry);
+                    let made = put.map_err(|error| told(&name, &error))?;
+                    let is_hole = made.what != entry.what;
+                    self.note(name.clone(), made);
+                    if is_hole {
+                        self.holes.insert(name);
+                    }
                 }
             }
         }
@@ -97,8 +119,9 @@ impl Tree {
         for name in directories.iter().rev() {
             let entry = self.names.get(name);
             if let Some(entry) = entry.filter(|entry| entry.what == EntryKind::Dir) {
-                let dir = self.open_dir(name)?;
-                rustix::fs::futimens(&dir, &times(entry.mtime))?;
+                let (dir, last) = self.parent(name)?;
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::utimensat(&dir, last, &times(entry.mtime), flags)?;
             }
         }
         Ok(())
@@ -128,7 +151,11 @@ impl Tree {
 
     /// Puts aside what is still needed of files that these changes remove or overwrite.
     fn save_content(&self, changes: &[Change], store: &Store) -> io::Result<()> {
-        let touched: HashSet<&Bytes> = changes.iter().map(|change| &change.name).collect();
+        let touched = changes.iter().filter(|change| {
+            let entry = change.entry.as_ref();
+            !entry.is_some_and(|entry| self.keeps_content(&change.name, entry))
+        });
+        let touched: HashSet<&Bytes> = touched.map(|change| &change.name).collect();
         for digest in changes
             .iter()
             .filter_map(|change| content(change.entry.as_ref()?))
@@ -136,9 +163,7 @@ impl Tree {
             let Some(names) = self.content.get(&digest) else {
                 continue;
             };
-            let stays =
-                |name: &&Bytes| !touched.contains(name) && !self.is_below_any(name, &touched);
-            if names.iter().any(|name| stays(&name)) || store.has(digest) {
+            if names.iter().any(|name| !touched.contains(name)) || store.has(digest) {
                 continue;
             }
             if let Some(name) = names.first() {
@@ -149,11 +174,12 @@ impl Tree {
         Ok(())
     }
 
-    fn is_below_any(&self, name: &Bytes, touched: &HashSet<&Bytes>) -> bool {
-        let above = name.as_path().ancestors().skip(1);
-        above
-            .map(Bytes::from)
-            .any(|above| touched.contains(&above) && !raw(&above).is_empty())
+    /// Whether a name is to stay the file that it is, of other mode or time at most.
+    fn keeps_content(&self, name: &Bytes, entry: &Entry) -> bool {
+        self.names.get(name).is_some_and(|was| {
+            let is_single = was.group.is_none() && entry.group.is_none();
+            is_single && was.what == entry.what && content(was).is_some()
+        })
     }
 
     /// Makes a name what it is to be; says what it became.
@@ -174,6 +200,11 @@ impl Tree {
             self.put_dir(name, &entry, was_dir == Some(true))?;
             return Ok(entry);
         }
+        if self.keeps_content(name, &entry) {
+            let (dir, last) = self.parent(name)?;
+            set(&dir, last, &entry)?;
+            return Ok(entry);
+        }
         let aside = store.aside();
         match entry.what.clone() {
             EntryKind::Dir => {}
@@ -181,8 +212,6 @@ impl Tree {
             EntryKind::Closed => make_closed(&aside)?,
             EntryKind::File { digest, .. } => {
                 if let Some(other) = self.twin(name, &entry) {
-                    // Renamed over one of its own names a file stays where it was.
-                    let _ = self.unlink(name);
                     rustix::fs::linkat(
                         CWD,
                         self.path.join(other.as_path()),
@@ -200,7 +229,7 @@ impl Tree {
             }
         }
         if entry.what != EntryKind::Closed {
-            set(&aside, &entry)?;
+            set(CWD, &aside, &entry)?;
         }
         let (dir, last) = self.parent(name)?;
         rustix::fs::renameat(CWD, &aside, &dir, last)?;
@@ -212,22 +241,23 @@ impl Tree {
     }
 
     fn put_dir(&self, name: &Bytes, entry: &Entry, is_there: bool) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o700);
+        let (dir, last) = self.parent(name)?;
+        let mode = match entry.mode & 0o700 {
+            // One that nobody may look into, and that holds nothing here.
+            0 => Mode::empty(),
+            _ => Mode::from_raw_mode(entry.mode & 0o777 | 0o700),
+        };
         if !is_there && !raw(name).is_empty() {
-            let (dir, last) = self.parent(name)?;
             rustix::fs::mkdirat(&dir, last, mode)?;
         }
-        rustix::fs::fchmod(self.open_dir(name)?, mode)?;
+        rustix::fs::chmodat(&dir, last, mode, AtFlags::empty())?;
         Ok(())
     }
 
     /// Brings content to `aside`; false if there is none.
     fn fetch(&self, digest: Digest, store: &Store, aside: &Path) -> io::Result<bool> {
-        let come = store.path(digest);
-        match fs::rename(&come, aside) {
-            Ok(()) => return Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if store.take(digest, aside)? {
+            return Ok(true);
         }
         let Some(name) = self.content.get(&digest).and_then(BTreeSet::first) else {
             return Ok(false);
@@ -251,7 +281,7 @@ impl Tree {
             return Ok(());
         };
         if entry.what != EntryKind::Dir {
-            self.unlink(name)?;
+            self.unlink_as(name, false)?;
             self.forget(name);
             return Ok(());
         }
@@ -273,10 +303,6 @@ impl Tree {
         self.unlink_as(name, true)?;
         self.forget(name);
         Ok(())
-    }
-
-    fn unlink(&self, name: &Bytes) -> io::Result<()> {
-        self.unlink_as(name, false)
     }
 
     fn unlink_as(&self, name: &Bytes, is_dir: bool) -> io::Result<()> {
@@ -301,6 +327,7 @@ impl Tree {
     }
 
     fn forget(&mut self, name: &Bytes) {
+        self.holes.remove(name);
         let Some(digest) = self.names.remove(name).as_ref().and_then(content) else {
             return;
         };
@@ -315,7 +342,8 @@ impl Tree {
     /// The directory that a name stands in, and its last part.
     fn parent<'n>(&self, name: &'n Bytes) -> io::Result<(OwnedFd, &'n OsStr)> {
         let path = name.as_path();
-        let last = path.file_name().unwrap_or_default();
+        // The root itself is in itself.
+        let last = path.file_name().unwrap_or(OsStr::new("."));
         Ok((self.open_dir(&above(name))?, last))
     }
 
