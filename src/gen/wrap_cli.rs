@@ -118,7 +118,7 @@ pub(super) fn run(args: &WrapArgs) -> anyhow::Result<ExitCode> {
     let set = rulefiles::load_own()?;
     let done = decide(&build, &set, args)?;
     let written = match &args.output {
-        Some(output) => beside(&build, &done, output)?,
+        Some(output) => beside(&build, &done, &place(&build.dir, output)?)?,
         None => (0..files)
             .filter(|file| build.inside[*file])
             .map(|file| {
@@ -161,6 +161,27 @@ fn decide(build: &Build, set: &RuleSet, args: &WrapArgs) -> anyhow::Result<Wrapp
     let inside = |file: usize| build.inside[file];
     let done = wrap(&build.manifest, set, &options, &build.dir, &inside)?;
     Ok(done)
+}
+
+/// Where another main file goes: Ninja looks for what it includes in the folder of the first.
+fn place(dir: &Path, output: &Path) -> anyhow::Result<PathBuf> {
+    let here = Path::new("");
+    let name = output.file_name().unwrap_or_default();
+    match output.parent() {
+        Some(parent) if parent == here => {}
+        Some(parent) if is_same(parent, dir) => {}
+        _ => bail!("`{}` does not lie in `{}`", output.display(), dir.display()),
+    }
+    Ok(dir.join(name))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let other = match other == Path::new("") {
+        true => real(Path::new(".")),
+        false => real(other),
+    };
+    other.is_some() && real(one) == other
 }
 
 /// The files under their other names, included ones first.

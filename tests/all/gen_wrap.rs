@@ -193,6 +193,22 @@ fn gen_wrap_writes_beside_the_originals() {
     project.must("cmake", &["-G", "Ninja", "-B", "build"]);
     let before = project.files();
     let own = project.build.join("own.ninja");
+    // From wherever it is called.
+    let build = project.build.to_str().unwrap();
+    let wrap = |output: &str| {
+        let mut command = farm.command_in(farm.dir.path(), bin("cpods-gen"));
+        command.args(["wrap", "--quiet", build, "-o", output]);
+        command.output().unwrap()
+    };
+    let elsewhere = wrap("../own.ninja");
+    assert!(!elsewhere.status.success());
+    assert!(
+        text(&elsewhere).contains("does not lie in"),
+        "{}",
+        text(&elsewhere)
+    );
+    let done = wrap("own.ninja");
+    assert!(done.status.success(), "{}", text(&done));
     project.wrap(&["-o", "own.ninja"]);
     project.wrap(&["-o", "own.ninja", "--check"]);
     let mut after = project.files();

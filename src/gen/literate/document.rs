@@ -117,8 +117,6 @@ impl Document {
         // A run without errors has the last word.
         if self.exact.is_none() {
             problems.extend(self.scan.problems.iter().cloned());
-            let missing = self.missing().filter(|it| it.wanted == Wanted::Structure);
-            problems.extend(missing.map(said));
         }
         match plan(self.lists(), &options.own(), &self.known) {
             Ok(plan) if problems.is_empty() => Ok(plan),
@@ -127,13 +125,19 @@ impl Document {
         }
     }
 
-    /// Files that the document may do without, or that lie in ConTeXt's own trees.
+    /// Files that were not found: the document may do without them, they may lie in ConTeXt's own
+    /// trees, or stand in a mode that is off, which the text alone does not tell.
     pub(super) fn notes(&self) -> Vec<String> {
         if self.exact.is_some() {
             return Vec::new();
         }
         // Most modules are ConTeXt's, or installed.
-        let may_be_missed = [Wanted::Text, Wanted::Figure, Wanted::Verbatim];
+        let may_be_missed = [
+            Wanted::Structure,
+            Wanted::Text,
+            Wanted::Figure,
+            Wanted::Verbatim,
+        ];
         let missing = self.missing();
         let missing = missing.filter(|it| may_be_missed.contains(&it.wanted));
         missing.map(said).collect()
