@@ -29,11 +29,28 @@ pub(crate) fn strict_of(rule: Option<&rules::Rule>) -> Option<&Strict> {
 }
 
 /// The command line with the flags that the rule adds where success is judged.
-pub(crate) fn with_args(rules: &RuleSet, argv: Vec<OsString>) -> Vec<OsString> {
-    match strict_of(rules.rule_for(&argv[0])) {
-        Some(strict) => add(&strict.args, argv),
-        None => argv,
+///
+/// # Errors
+/// A word with which it could not be.
+pub(crate) fn with_args(rules: &RuleSet, argv: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    let Some(strict) = strict_of(rules.rule_for(&argv[0])) else {
+        return Ok(argv);
+    };
+    match blinding(&strict.blind, &argv) {
+        Some(word) => Err(format!(
+            "`{}` hides what success is judged by (CPODS_STRICT=1)",
+            word.display()
+        )),
+        None => Ok(add(&strict.args, argv)),
     }
+}
+
+fn blinding<'a>(blind: &[Text], argv: &'a [OsString]) -> Option<&'a OsString> {
+    let hides = |word: &&OsString| {
+        let mut globs = blind.iter();
+        globs.any(|glob| rules::fits(glob, word.as_encoded_bytes()))
+    };
+    argv[1..].iter().find(hides)
 }
 
 /// Puts flags in front, but for those that are there with another value.
@@ -204,6 +221,7 @@ mod tests {
         Strict {
             output: true,
             args: Vec::new().into(),
+            blind: Vec::new().into(),
             says: vec![Says {
                 lines: vec!["* : Timeout*".into()].into(),
                 why: "a goal is not proved".into(),
@@ -228,6 +246,21 @@ mod tests {
         assert_eq!(judge.failure(&[]), None);
         judge.hear(STDOUT, b"x : Timeout");
         assert!(judge.failure(&[]).is_some(), "a last line without its end");
+    }
+
+    #[test]
+    fn a_word_that_hides_what_is_judged_is_named() {
+        let blind: [Text; 2] = ["-quiet".into(), "-verbose=*".into()];
+        for (line, found) in [
+            ("frama-c -wp a.c", None),
+            ("frama-c -wp -quiet a.c", Some("-quiet")),
+            ("frama-c -verbose=0 a.c", Some("-verbose=0")),
+            ("-quiet a.c", None),
+        ] {
+            let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            let word = blinding(&blind, &argv).map(|it| it.to_str().unwrap());
+            assert_eq!(word, found, "{line}");
+        }
     }
 
     #[test]

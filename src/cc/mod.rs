@@ -170,7 +170,10 @@ impl Call {
             Ok(rules) => rules,
             Err(error) => return fail(&chain(&error)),
         };
-        self.argv = judge::with_args(&rules, self.argv);
+        self.argv = match judge::with_args(&rules, self.argv) {
+            Ok(argv) => argv,
+            Err(why) => return fail(&why),
+        };
         let parsed = match rules::parse(&rules, &self.command(), &Disk) {
             Ok(parsed) => parsed,
             Err(reason) => return self.local_by_rule(&rules, &reason),

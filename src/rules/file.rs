@@ -148,6 +148,7 @@ pub(super) struct Pod {
 pub(super) struct Strict {
     pub(super) output: Option<bool>,
     pub(super) args: Option<Vec<Word>>,
+    pub(super) blind: Option<Vec<Word>>,
     pub(super) says: Option<Vec<Says>>,
 }
 

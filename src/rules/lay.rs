@@ -269,6 +269,9 @@ fn strict(strict: &mut Strict, layer: &Layer) -> Result<(), RuleError> {
     let said = &layer.file.strict;
     strict.output = said.output.unwrap_or(strict.output);
     strict.args = said.args.as_deref().map_or(strict.args.clone(), words);
+    if let Some(blind) = &said.blind {
+        strict.blind = layer.globs("blind", blind)?;
+    }
     if let Some(all) = &said.says {
         let says = all.iter().map(|one| {
             Ok(Says {

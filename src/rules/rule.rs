@@ -99,6 +99,8 @@ pub struct Strict {
     pub output: bool,
     /// Flags that have it see more failures itself, given unless the same flag is there already.
     pub args: List<Text>,
+    /// Globs on words that hide what it is judged by: an error.
+    pub blind: List<Text>,
     /// With such a line among what it says.
     pub says: List<Says>,
 }

@@ -226,6 +226,9 @@ fn strict_is_exit_code_1_and_a_line_that_says_why() {
         let line = format!("cpods-cc: frama-c exited 0, but {why}: ");
         assert!(text(&bad).contains(&line), "{}", text(&bad));
     }
+    let blind = strict(&[&wp[..], &["-quiet", "bad.c"]].concat(), "1");
+    assert_eq!(blind.status.code(), Some(125), "{}", text(&blind));
+    assert!(text(&blind).contains("`-quiet` hides"), "{}", text(&blind));
     // The same where it runs on this machine.
     let here = strict(&["frama-c", "-eva", "bad.c", "-time", "times"], "1");
     assert_eq!(here.status.code(), Some(1), "{}", text(&here));
