@@ -198,7 +198,10 @@ fn another_compiler_is_told_part_by_part() {
     fs::write(&config, "[tools.gcc]\nmatch = \"version\"\n").unwrap();
     let output = doctor(&farm, &sshd, &["--config", config.to_str().unwrap(), "far"]);
     let said = text(&output);
-    assert!(lines(&said, "WARN").is_empty(), "{said}");
+    // What else calls gcc (Frama-C does) is another tool still.
+    let mut warned = lines(&said, "WARN");
+    warned.retain(|line| line.contains("tool gcc: "));
+    assert!(warned.is_empty(), "{said}");
     assert!(said.contains("tool gcc: the same version: "), "{said}");
 }
 
