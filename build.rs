@@ -19,6 +19,8 @@ mod glob;
 mod lay;
 #[path = "src/rules/ninja.rs"]
 mod ninja;
+#[path = "src/rules/outcome.rs"]
+mod outcome;
 #[path = "src/rules/rule.rs"]
 mod rule;
 
@@ -28,7 +30,9 @@ use std::{env, fs, process};
 fn main() {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=ninja-rules");
-    for file in ["compile", "file", "flags", "glob", "lay", "ninja", "rule"] {
+    for file in [
+        "compile", "file", "flags", "glob", "lay", "ninja", "outcome", "rule",
+    ] {
         println!("cargo::rerun-if-changed=src/rules/{file}.rs");
     }
     if let Err(error) = run() {

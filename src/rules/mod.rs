@@ -14,6 +14,7 @@ mod flags;
 mod glob;
 mod lay;
 mod ninja;
+mod outcome;
 mod resolve;
 mod rule;
 mod scan;

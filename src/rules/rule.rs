@@ -4,6 +4,7 @@
 //! compiled into the build script, so it knows nothing of the rest of the house. What each field
 //! means to the author of a rule stands in `ninja-rules/README.md`.
 
+pub use super::outcome::{Diagnostic, Says, Strict};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -90,37 +91,6 @@ impl Pod {
         let named = |(_, value): &(Text, Text)| value.contains("{warm}");
         !self.prepare.is_empty() || self.env.iter().any(named)
     }
-}
-
-/// When a job that ended with exit code 0 has failed all the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Strict {
-    /// Without a primary output that was written.
-    pub output: bool,
-    /// Flags that have it see more failures itself, given unless the same flag is there already.
-    pub args: List<Text>,
-    /// Globs on words that hide what it is judged by: an error.
-    pub blind: List<Text>,
-    /// With such a line among what it says.
-    pub says: List<Says>,
-}
-
-/// Lines that mean a failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Says {
-    /// Globs on a whole line of standard output or error.
-    pub lines: List<Text>,
-    /// What they mean.
-    pub why: Text,
-}
-
-/// A line that speaks of a place in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Diagnostic {
-    /// What the whole line looks like: text, `*`, `{file}`, `{line}`, `{column}`, `{message}`.
-    pub line: Text,
-    /// `error`, `warning` or `note`.
-    pub severity: Text,
 }
 
 /// A Ninja rule for the tool. Texts are in Ninja's own syntax.
