@@ -1,5 +1,6 @@
 //! What pods may not see of the roots.
 
+pub(super) use crate::index::glob;
 use anyhow::{Context, bail};
 use globset::GlobSet;
 use std::path::{Path, PathBuf};
@@ -59,13 +60,6 @@ impl LeftOut {
         }
         Ok(found)
     }
-}
-
-/// A glob of a path below a root: `*` and `?` stay within one name, `**` does not.
-pub(super) fn glob(text: &str) -> Result<globset::Glob, globset::Error> {
-    globset::GlobBuilder::new(text.trim_end_matches('/'))
-        .literal_separator(true)
-        .build()
 }
 
 #[cfg(test)]
