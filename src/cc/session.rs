@@ -156,7 +156,10 @@ impl Session<'_> {
             ToClient::Finished(finished) => return self.finish(this, &finished).map(Some),
             ToClient::RunLocally { why } => return Ok(Some(End::Local(why))),
             ToClient::Refused { why } => return Ok(Some(End::Refused(why))),
-            ToClient::Welcome { .. } | ToClient::Status(_) | ToClient::Done { .. } => {}
+            ToClient::Welcome { .. }
+            | ToClient::Status(_)
+            | ToClient::Done { .. }
+            | ToClient::Last(_) => {}
         }
         Ok(None)
     }

@@ -38,6 +38,7 @@ mod tests;
 
 pub use entry::{Content, Entry, Kind, Time};
 pub use leave_out::{LeaveOut, LeaveOutError, glob, is_temporary};
+pub use mounts::{mounted_below, why_silent};
 
 use crate::job::Digest;
 use cache::Known;

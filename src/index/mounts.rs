@@ -91,9 +91,14 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// Where other file systems are mounted below a directory, which is known by its real path.
+pub fn mounted_below(root: &Path) -> BTreeSet<Vec<u8>> {
+    Mounts::open(root).points
+}
+
 /// Why a file system is not to be relied upon to tell of changes: those that others write to
 /// unheard (network, FUSE, shared folders of virtual machines), and whatever is not known here.
-pub(super) fn why_silent(fd: BorrowedFd<'_>) -> Option<String> {
+pub fn why_silent(fd: BorrowedFd<'_>) -> Option<String> {
     /// statfs(2): ext2 to 4, XFS, Btrfs, tmpfs, ramfs, F2FS, overlay, bcachefs, ZFS, JFS, ReiserFS,
     /// NILFS, UBIFS; and what never changes: SquashFS, EROFS, ISO 9660.
     const TELLING: [u64; 16] = [

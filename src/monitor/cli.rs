@@ -94,8 +94,14 @@ pub(super) struct Explain {
     #[arg(long = "root", value_name = "DIR")]
     pub(super) roots: Vec<PathBuf>,
 
+    /// Instead of a command: tell of the last N jobs of the running hub which pod each had, what it
+    /// waited for, and what was sent for it and why [default: 10]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "command")]
+    pub(super) last: Option<u32>,
+
     /// The command
-    #[arg(required = true, trailing_var_arg = true)]
+    #[arg(required_unless_present = "last", trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
 }
 
@@ -140,6 +146,28 @@ mod tests {
             Command::Run(run) => (run.jobs, run.command),
             Command::Explain(explain) => (None, explain.command),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_last_jobs_are_asked_for_without_a_command() {
+        for (line, last) in [
+            ("cpods explain --last", Some(10)),
+            ("cpods explain --json --last 3", Some(3)),
+            ("cpods explain --last=3", Some(3)),
+            ("cpods explain gcc --last 3", None),
+        ] {
+            match Cli::try_parse_from(line.split(' ')).unwrap().command {
+                Command::Explain(explain) => assert_eq!(explain.last, last, "{line}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        for bad in [
+            "cpods explain",
+            "cpods explain --last 0",
+            "cpods explain --last 3 gcc",
+        ] {
+            assert!(Cli::try_parse_from(bad.split(' ')).is_err(), "{bad}");
         }
     }
 

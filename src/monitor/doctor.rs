@@ -10,6 +10,7 @@ use super::cli::Doctor;
 use super::show;
 use crate::rules::RuleSet;
 use crate::schedd::{self, HubFile, PodConfig, Reach};
+use crate::wire::messages::Files;
 use crate::workd::report::{ReportedTool, find_tools};
 use sheet::Sheet;
 use std::process::ExitCode;
@@ -45,9 +46,10 @@ async fn examine(args: &Doctor) -> anyhow::Result<bool> {
     let reach = hub::reach(&file)?;
     let needs_ssh = pods.iter().any(|pod| !is_here(pod));
     if needs_ssh {
+        let mounts = pods.iter().any(|pod| pod.files == Some(Files::Sshfs));
         hub::programs(&mut sheet, &reach);
         hub::workers(&mut sheet);
-        hub::jail(&mut sheet, &file, roots.as_ref()).await;
+        hub::jail(&mut sheet, &file, roots.as_ref(), mounts).await;
     }
     let tools = find_tools(&rules).into_iter().map(ReportedTool::of);
     let here = Here {

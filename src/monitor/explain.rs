@@ -7,6 +7,9 @@ use crate::rules::{self, Command};
 use std::process::ExitCode;
 
 pub(super) fn explain(args: Explain) -> anyhow::Result<ExitCode> {
+    if let Some(most) = args.last {
+        return super::last::last(most, args.json);
+    }
     let rules = crate::rulefiles::load_own()?;
     let roots = roots(&args)?;
     let cwd = std::env::current_dir()?;

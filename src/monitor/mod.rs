@@ -4,6 +4,8 @@ mod bar;
 mod cli;
 mod doctor;
 mod explain;
+mod figures;
+mod last;
 mod man;
 mod roots;
 mod run;

@@ -1,7 +1,8 @@
 //! `cpods status` and `cpods slots`, and the summary after a run.
 
+use super::figures::{count, size};
 use crate::cc::{Hub, socket_path};
-use crate::wire::messages::{FromClient, PodStatus, Status, ToClient};
+use crate::wire::messages::{FromClient, IndexStatus, MirrorStatus, PodStatus, Status, ToClient};
 use anyhow::{Context, bail};
 use serde_json::json;
 use std::fmt::Write;
@@ -21,7 +22,7 @@ pub(super) fn ask() -> anyhow::Result<Status> {
     }
 }
 
-fn say(message: &FromClient) -> anyhow::Result<ToClient> {
+pub(super) fn say(message: &FromClient) -> anyhow::Result<ToClient> {
     let mut hub =
         Hub::connect().with_context(|| format!("socket `{}`", socket_path().display()))?;
     hub.say(message).context("cannot ask the hub")?;
@@ -92,8 +93,9 @@ fn to_text(status: &Status) -> String {
         "hub      pid {}, version {}",
         status.pid, status.version
     );
-    for root in &status.roots {
-        let _ = writeln!(text, "root     {root}");
+    for (number, root) in status.roots.iter().enumerate() {
+        let index = status.indexes.get(number).map_or(String::new(), index);
+        let _ = writeln!(text, "root     {root}{index}");
     }
     let _ = writeln!(
         text,
@@ -116,7 +118,8 @@ fn to_text(status: &Status) -> String {
             view_name(pod),
             pod.files
         );
-        for why in [&pod.why, &pod.offer.view_why] {
+        let mirror = pod.mirror.as_ref().map_or(String::new(), mirror);
+        for why in [&pod.why, &pod.offer.view_why, &pod.files_why, &mirror] {
             if !why.is_empty() {
                 let _ = writeln!(text, "           {why}");
             }
@@ -135,6 +138,32 @@ fn to_text(status: &Status) -> String {
     text
 }
 
+/// What is known of a root.
+fn index(index: &IndexStatus) -> String {
+    let how = match index.scanned_why.as_str() {
+        "" => "watched".to_owned(),
+        why => format!("walked for every job: {why}"),
+    };
+    format!(
+        ": {}, {}, generation {}, {how}",
+        count(index.files, "file", "files"),
+        size(index.bytes),
+        index.generation
+    )
+}
+
+/// What came of a mirror.
+fn mirror(mirror: &MirrorStatus) -> String {
+    format!(
+        "mirror: {} sent ({} packed), {} saved, {}, {} for missing content",
+        size(mirror.content_bytes),
+        size(mirror.sent_bytes),
+        size(mirror.saved_bytes()),
+        count(mirror.changes, "change", "changes"),
+        count(mirror.reruns, "rerun", "reruns")
+    )
+}
+
 fn view_name(pod: &PodStatus) -> String {
     format!("{:?}", pod.offer.view).to_lowercase()
 }
@@ -147,11 +176,27 @@ fn to_json(status: &Status) -> serde_json::Value {
         .iter()
         .map(|(why, count)| json!({"why": why, "jobs": count}))
         .collect();
+    let indexes: Vec<_> = status.indexes.iter().map(index_json).collect();
     json!({
-        "pid": status.pid, "version": status.version, "roots": status.roots,
+        "pid": status.pid, "version": status.version, "roots": status.roots, "indexes": indexes,
         "queued": status.queued, "running": status.running,
         "finished": status.finished, "failed": status.failed,
         "local": local, "pods": pods,
+    })
+}
+
+fn index_json(index: &IndexStatus) -> serde_json::Value {
+    json!({
+        "names": index.names, "files": index.files, "bytes": index.bytes,
+        "generation": index.generation, "scanned_why": index.scanned_why,
+    })
+}
+
+fn mirror_json(mirror: &MirrorStatus) -> serde_json::Value {
+    json!({
+        "sent_bytes": mirror.sent_bytes, "content_bytes": mirror.content_bytes,
+        "saved_bytes": mirror.saved_bytes(), "changes": mirror.changes, "reruns": mirror.reruns,
+        "asked_bytes": mirror.asked_bytes, "answered_bytes": mirror.answered_bytes,
     })
 }
 
@@ -171,7 +216,9 @@ fn pod_json(pod: &PodStatus) -> serde_json::Value {
         "name": pod.name, "address": pod.address, "up": pod.up, "why": pod.why,
         "slots": pod.slots, "running": pod.running, "finished": pod.finished,
         "busy_seconds": Duration::from_micros(pod.busy_us).as_secs_f64(),
-        "machine": pod.offer.machine, "files": pod.files, "view": view_name(pod), "view_why": pod.offer.view_why,
+        "machine": pod.offer.machine, "view": view_name(pod), "view_why": pod.offer.view_why,
+        "files": pod.files, "files_why": pod.files_why,
+        "mirror": pod.mirror.as_ref().map(mirror_json),
         "tools": tools,
     })
 }

@@ -47,6 +47,10 @@ async fn converse<R: AsyncRead + Unpin>(
     match message? {
         FromClient::RanLocally { why, .. } => hub.ran_locally(&why),
         FromClient::Status => outbox.message(&ToClient::Status(Box::new(status::of(hub))))?,
+        FromClient::Last { most } => {
+            let last = hub.look(|state| state.ledger.last(most));
+            outbox.message(&ToClient::Last(last))?;
+        }
         FromClient::Use { pod, wanted } => {
             let trouble = hub.want(&pod, wanted).err();
             outbox.message(&ToClient::Done { trouble })?;

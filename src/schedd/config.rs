@@ -30,6 +30,8 @@ pub struct Config {
     pub relaxed: BTreeSet<String>,
     /// Rules whose jobs may go to a view that is known to give them other bytes.
     pub approximate: BTreeSet<String>,
+    /// Larger roots, all together, are copied only to pods that are configured so.
+    pub mirror_bytes: u64,
     /// How to begin an ssh command line.
     pub ssh: Vec<OsString>,
     /// The program to start as this machine's own worker, by the name `cpods-workd`.
@@ -71,6 +73,7 @@ impl Config {
             patience: file.patience.map_or(DEFAULT_PATIENCE, Duration::from_secs),
             relaxed: file.relaxed,
             approximate: file.approximate,
+            mirror_bytes: most_bytes(file.mirror_gib),
             ssh,
             own_worker: "cpods-workd".into(),
             log,
@@ -110,6 +113,16 @@ pub fn ssh_command(file: &HubFile) -> anyhow::Result<Vec<OsString>> {
 /// [`Config::patience`] where nobody asked for another.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Largest roots that are copied to pods where nobody said otherwise, in GiB.
+const DEFAULT_MIRROR_GIB: u64 = 20;
+
+/// The limit that a configuration sets.
+pub(super) fn most_bytes(mirror_gib: Option<u64>) -> u64 {
+    mirror_gib
+        .unwrap_or(DEFAULT_MIRROR_GIB)
+        .saturating_mul(1 << 30)
+}
+
 /// The name of this machine's own pod.
 pub const OWN_POD: &str = "local";
 
@@ -120,8 +133,8 @@ pub struct PodConfig {
     pub name: String,
     /// How it is reached.
     pub address: Address,
-    /// How it comes to the files.
-    pub files: Files,
+    /// How it comes to the files; none where that is for the hub to choose.
+    pub files: Option<Files>,
     /// Jobs at a time, at most.
     pub slots: Option<u32>,
     /// The view it shall offer.
@@ -199,8 +212,8 @@ impl PodConfig {
             return Err(PodConfigError::Host(host.clone()));
         }
         let files = match address {
-            Address::Ssh(_) => Files::Sshfs,
-            Address::Own | Address::Unix(_) => Files::Shared,
+            Address::Ssh(_) => None,
+            Address::Own | Address::Unix(_) => Some(Files::Shared),
         };
         Ok(Self {
             name: name.into(),
@@ -219,7 +232,7 @@ impl PodConfig {
         Self {
             name: OWN_POD.into(),
             address: Address::Own,
-            files: Files::Shared,
+            files: Some(Files::Shared),
             slots,
             view,
             unsandboxed: false,

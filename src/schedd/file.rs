@@ -21,6 +21,8 @@ pub struct HubFile {
     pub pods: Vec<PodConfig>,
     /// How long a job waits for a pod with a tool that the hub lacks, in seconds.
     pub patience: Option<u64>,
+    /// Largest roots, all together, that pods get copies of unasked, in GiB.
+    pub mirror_gib: Option<u64>,
     /// How to begin an ssh command line.
     pub ssh: Option<Vec<OsString>>,
     /// Rules whose tools are told apart by their version alone.
@@ -60,6 +62,7 @@ struct File {
     roots: Vec<Spanned<Root>>,
     pods: Vec<Spanned<Pod>>,
     patience: Option<u64>,
+    mirror_gib: Option<u64>,
     ssh: Option<Spanned<String>>,
     tools: BTreeMap<String, Tool>,
 }
@@ -147,6 +150,7 @@ fn parse(text: &str, home: Option<&Path>) -> Result<HubFile, Wrong> {
     let file: File = configfile::parse(text)?;
     let mut hub = HubFile {
         patience: file.patience,
+        mirror_gib: file.mirror_gib,
         ..HubFile::default()
     };
     for root in file.roots {
@@ -220,7 +224,7 @@ fn to_config(pod: Pod) -> Result<PodConfig, String> {
         Some(Files::Mirror) if config.is_own() => {
             return Err(told("this machine's own pod needs no mirror"));
         }
-        Some(files) => config.files = files,
+        Some(files) => config.files = Some(files),
         None => {}
     }
     if pod.slots == Some(0) {
@@ -251,6 +255,7 @@ mod tests {
             roots = ["~/work", { path = "/srv/src", leave_out = ["**/secrets", "*.key"] }]
             ssh = "ssh -F '/my config'"
             patience = 5
+            mirror_gib = 3
             [[pods]]
             name = "build1"
             slots = 8
@@ -259,6 +264,7 @@ mod tests {
             name = "pi4"
             ssh = "me@pi4.lan"
             view = "rewrite"
+            files = "sshfs"
             withhold = ["clang"]
             [[pods]]
             name = "local"
@@ -273,6 +279,7 @@ mod tests {
         let roots = ["/home/u/work", "/srv/src"].map(PathBuf::from);
         assert_eq!(hub.roots, roots);
         assert_eq!(hub.left_out.0[0].0, roots[1]);
+        assert_eq!(hub.mirror_gib, Some(3));
         assert_eq!(hub.ssh.unwrap(), ["ssh", "-F", "/my config"]);
         assert_eq!(hub.relaxed, ["z3".to_owned()].into());
         assert_eq!(hub.approximate, ["gcc".to_owned()].into());
@@ -284,9 +291,9 @@ mod tests {
         assert_eq!(
             said,
             [
-                ("build1", "ssh:build1".to_owned(), Files::Sshfs),
-                ("pi4", "ssh:me@pi4.lan".to_owned(), Files::Sshfs),
-                ("local", "this machine".to_owned(), Files::Shared),
+                ("build1", "ssh:build1".to_owned(), None),
+                ("pi4", "ssh:me@pi4.lan".to_owned(), Some(Files::Sshfs)),
+                ("local", "this machine".to_owned(), Some(Files::Shared)),
             ]
         );
         assert_eq!(
@@ -330,6 +337,13 @@ mod tests {
             ("ssh = \"a 'b\"", 1, "ssh"),
             ("[tools.gcc]\nmatch = \"name\"", 2, "`match`: "),
             ("patience = -1", 1, "`patience`: "),
+            ("mirror_gib = \"1\"", 1, "`mirror_gib`: "),
+            (
+                "[[pods]]\nname = \"a\"\nown = true\nfiles = \"mirror\"",
+                1,
+                "no mirror",
+            ),
+            ("[[pods]]\nname = \"a\"\nfiles = \"miror\"", 3, "`files`: "),
         ] {
             let (found, what) = parsed(text).unwrap_err();
             assert!(

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 /// About so many bytes of names in one message.
 const PART_BYTES: usize = 1 << 20;
 /// Larger files are not mirrored.
-const MOST_FILE_BYTES: u64 = 256 << 20;
+pub(super) const MOST_FILE_BYTES: u64 = 256 << 20;
 /// Larger files, and what is more than this at once, does not go along with a list: the hub has
 /// other things to do than to read it. The pod asks for it.
 const MOST_ALONG_BYTES: u64 = 2 << 20;

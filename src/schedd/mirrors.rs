@@ -1,11 +1,13 @@
 //! Pods with mirrors: their beginning, and what they ask for.
 
 use super::content::{Answer, Asked};
+use super::ledger::List;
 use super::mirror::{self, Indexes, Mirror};
 use super::outbox::Outbox;
 use super::state::Hub;
 use crate::job::Digest;
 use crate::paths::RootId;
+use crate::wire::messages::LastJob;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -38,12 +40,24 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
         }
     }
     let state = &mut *hub.state.borrow_mut();
-    let mirror = &mut state.pods[index as usize].mirror;
-    *mirror = Mirror::default();
-    match &mut state.indexes {
-        Some(indexes) => mirror.update(indexes, &mut |message| outbox.message(message)),
-        None => Ok(()),
-    }
+    let pod = &mut state.pods[index as usize];
+    pod.mirror = Mirror::default();
+    pod.flow.begin();
+    let Some(indexes) = &mut state.indexes else {
+        return Ok(());
+    };
+    let (mut list, flow) = (List::default(), &mut pod.flow);
+    pod.mirror.update(indexes, &mut |message| {
+        list.see(flow, message);
+        outbox.message(message)
+    })?;
+    let mut told = LastJob {
+        pod: pod.config.name.clone(),
+        ..LastJob::default()
+    };
+    list.end(&mut pod.flow, &mut told);
+    state.ledger.begin(None, told);
+    Ok(())
 }
 
 /// Takes in what changes in the roots while no job asks, so that neither a job nor anybody else has
@@ -72,15 +86,22 @@ pub(super) fn send(
     digests: Vec<Digest>,
     outbox: &Rc<Outbox>,
 ) {
-    let found = hub.look(|state| {
-        let indexes = state.indexes.as_ref()?;
-        Some(mirror::find(indexes, root, &digests))
-    });
-    hub.look(|state| {
-        let name = &state.pods[pod as usize].config.name;
+    let found = {
+        let state = &mut *hub.state.borrow_mut();
+        let found = state.indexes.as_ref();
+        let found = found.map(|indexes| mirror::find(indexes, root, &digests));
+        let found = found.unwrap_or_default();
+        let (top, pod) = (hub.roots().directory(root), &mut state.pods[pod as usize]);
+        for source in found.iter().flatten() {
+            let below = top.and_then(|top| source.path.strip_prefix(top).ok());
+            let name = || below.unwrap_or(&source.path).display().to_string();
+            pod.flow.asked(source.digest, name, source.size_bytes);
+        }
+        let name = &pod.config.name;
         tracing::debug!("pod `{name}` lacks {} contents", digests.len());
-    });
-    let mut asked = Asked::new(found.unwrap_or_default());
+        found
+    };
+    let mut asked = Asked::new(found);
     let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
     tokio::task::spawn_local(async move {
         loop {
@@ -106,16 +127,22 @@ pub(super) fn send(
 
 fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> anyhow::Result<()> {
     let state = &mut *hub.state.borrow_mut();
-    let mirror = &mut state.pods[pod as usize].mirror;
+    let pod = &mut state.pods[pod as usize];
     match (answer, &mut state.indexes) {
         (Answer::Piece(piece), _) => {
-            mirror.sent_bytes += piece.bytes();
-            outbox.message(&piece.into_message())?;
+            pod.mirror.sent_bytes += piece.bytes();
+            let message = piece.into_message();
+            let name = &pod.config.name;
+            pod.flow.answer(&message, name, &mut state.ledger);
+            outbox.message(&message)?;
         }
         (Answer::Gone(digest), Some(indexes)) => {
-            mirror.gone(indexes, root, digest, &mut |message| {
+            let (mut list, flow) = (List::default(), &mut pod.flow);
+            pod.mirror.gone(indexes, root, digest, &mut |message| {
+                list.see(flow, message);
                 outbox.message(message)
             })?;
+            list.end(&mut pod.flow, &mut LastJob::default());
         }
         (Answer::Gone(_), None) => {}
     }

@@ -3,6 +3,7 @@
 //! One thread. All state is in [`state::Hub`], which tasks share and never hold across an await.
 
 mod bootstrap;
+mod choice;
 mod cli;
 mod client;
 mod config;
@@ -10,6 +11,7 @@ pub(crate) mod content;
 mod file;
 mod identity;
 mod jail;
+mod ledger;
 mod left_out;
 pub(crate) mod mirror;
 mod mirrors;
@@ -21,7 +23,10 @@ mod reach;
 mod ssh;
 mod state;
 mod status;
+mod submit;
+mod survey;
 
+pub use choice::why_no_overlay;
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};
 pub use config::{
@@ -30,6 +35,13 @@ pub use config::{
 pub use file::{HubFile, load as load_file, load_own};
 pub use left_out::LeftOut;
 pub use reach::{Clock, Reach, Reached, has_worker, try_jail};
+
+/// What speaks against copies of these roots, for a hub with this file; none if nothing does.
+pub fn why_no_copies(roots: &crate::paths::Roots, file: &HubFile) -> Option<String> {
+    let most_bytes = config::most_bytes(file.mirror_gib);
+    let found = survey::why_no_copies(roots, &file.left_out, most_bytes);
+    found.unwrap_or_else(|error| Some(format!("{error:#}")))
+}
 
 use crate::wire::messages::Status;
 use crate::wire::socket::is_friend;

@@ -1,5 +1,6 @@
 //! One pod's channel: opened, kept alive, opened again.
 
+use super::choice;
 use super::config::PodConfig;
 use super::mirrors;
 use super::mounts::Mount;
@@ -11,33 +12,54 @@ use crate::wire::messages::{Files, FromPod, ToPod};
 use crate::wire::stream::{Frame, Receiver, WireError};
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Between two tries to reach a pod: the first, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A pod that has served for so long is well.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
 /// A pod is asked for a sign of life this often ...
 const PING_EVERY: Duration = Duration::from_secs(4);
 /// ... and is lost after this long without any.
 const SILENCE: Duration = Duration::from_secs(12);
 
+/// How a connection ended.
+enum End {
+    /// By some fault.
+    Lost(WireError),
+    /// The pod's mirror failed; it says why.
+    Trouble(String),
+    /// It is to be connected anew, with the files another way.
+    Anew,
+}
+
+impl<E: Into<WireError>> From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Lost(error.into())
+    }
+}
+
 /// Keeps one pod for as long as the hub lives.
 pub(super) async fn keep(hub: Rc<Hub>, index: u32, pod: PodConfig) {
     let mut pause = FIRST_PAUSE;
     while hub.wait_until_wanted(index).await {
         let begun = Instant::now();
-        serve(&hub, index, &pod).await;
+        let is_anew = serve(&hub, index, &pod).await;
         if hub.is_stopping() {
             return;
         }
         if !hub.is_wanted(index) {
             hub.pod_lost(index, "taken out of use");
         }
-        // A pod that served for a while and was cut off is tried again at once.
-        if begun.elapsed() > SILENCE {
+        // A pod that served for a while and was cut off is tried again at once; one that is lost
+        // soon after each beginning is not, since every beginning costs something.
+        let served = hub.look(|state| state.pods[index as usize].up_since);
+        if is_anew || served.is_some_and(|since| since >= begun && since.elapsed() > LONG_ENOUGH) {
             pause = FIRST_PAUSE;
         }
         tokio::select! {
@@ -48,22 +70,50 @@ pub(super) async fn keep(hub: Rc<Hub>, index: u32, pod: PodConfig) {
     }
 }
 
-/// One connection, from its beginning to the end of all its processes.
-async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) {
+/// One connection, from its beginning to the end of all its processes; true if another one, which
+/// this one has shown to be needed, shall follow.
+async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
     let config = hub.config();
     let args = pod.worker_args(&config.log);
-    let opened = tokio::select! {
-        opened = reach::open(&config.ssh, &config.own_worker, pod, &args) => opened,
-        () = hub.until_unneeded(index) => return,
+    let opening = async {
+        tokio::join!(
+            reach::open(&config.ssh, &config.own_worker, pod, &args),
+            choice::choose(hub, index, pod)
+        )
+    };
+    let (opened, choice) = tokio::select! {
+        opened = opening => opened,
+        () = hub.until_unneeded(index) => return false,
     };
     let opened = match opened {
         Ok(opened) => opened,
-        Err(why) => return hub.pod_lost(index, &format!("cannot connect: {why}")),
+        Err(why) => {
+            hub.pod_lost(index, &format!("cannot connect: {why}"));
+            return false;
+        }
     };
-    let end = session(hub, index, pod, opened.stream).await;
+    let end = session(hub, index, pod, choice.files, opened.stream).await;
     let lost = |why: &str| {
         if !hub.is_stopping() && hub.is_wanted(index) {
             hub.pod_lost(index, why);
+        }
+    };
+    let end = match end {
+        End::Lost(error) => error,
+        End::Anew => {
+            // Whoever waits for the pod to join goes on waiting.
+            if let Some(process) = opened.process {
+                process.end().await;
+            }
+            return true;
+        }
+        End::Trouble(why) => {
+            let is_anew = hub.copy_failed(index, &why);
+            lost(&format!("its mirror failed: {why}"));
+            if let Some(process) = opened.process {
+                process.end().await;
+            }
+            return is_anew;
         }
     };
     // Its jobs move at once; why it went is known for sure only when its process has ended.
@@ -73,6 +123,7 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) {
     {
         lost(&describe(&end, Some(said)));
     }
+    false
 }
 
 /// Why a connection ended; what ssh or the worker said last is more to the point than ours.
@@ -84,7 +135,13 @@ fn describe(end: &WireError, said: Option<String>) -> String {
     }
 }
 
-async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream) -> WireError {
+async fn session(
+    hub: &Rc<Hub>,
+    index: u32,
+    pod: &PodConfig,
+    files: Files,
+    stream: UnixStream,
+) -> End {
     let (read, write) = stream.into_split();
     let outbox = Rc::new(Outbox::default());
     let sending = outbox.send_all(write);
@@ -93,26 +150,26 @@ async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream)
         if let Err(error) = outbox.message(&ToPod::Configure {
             roots: hub.roots().clone(),
             own: pod.is_own(),
-            files: pod.files,
+            files,
             hub: mirrors::hub_name(),
         }) {
-            return WireError::Frame(error);
+            return WireError::Frame(error).into();
         }
-        if pod.files == Files::Mirror
+        if files == Files::Mirror
             && let Err(error) = mirrors::begin(hub, index, &outbox).await
         {
-            return WireError::Io(io::Error::other(format!("{error:#}")));
+            return io::Error::other(format!("{error:#}")).into();
         }
-        match listen(hub, index, pod, &outbox, Receiver::new(read)).await {
+        match listen(hub, index, (pod, files), &outbox, Receiver::new(read)).await {
             Ok(never) => match never {},
-            Err(error) => error,
+            Err(end) => end,
         }
     };
     let end = tokio::select! {
         end = speaking => end,
-        sent = sending => sent.err().map_or(WireError::Closed, WireError::Io),
-        () = hub.until_unneeded(index) => WireError::Closed,
-        () = keep_alive(&outbox) => WireError::Closed,
+        sent = sending => sent.err().map_or(WireError::Closed, WireError::Io).into(),
+        () = hub.until_unneeded(index) => WireError::Closed.into(),
+        () = keep_alive(&outbox) => WireError::Closed.into(),
     };
     outbox.close();
     end
@@ -129,10 +186,10 @@ async fn keep_alive(outbox: &Outbox) {
 async fn listen<R: tokio::io::AsyncRead + Unpin>(
     hub: &Rc<Hub>,
     index: u32,
-    pod: &PodConfig,
+    (pod, files): (&PodConfig, Files),
     outbox: &Rc<Outbox>,
     mut receiver: Receiver<R>,
-) -> Result<std::convert::Infallible, WireError> {
+) -> Result<std::convert::Infallible, End> {
     let silent = || io::Error::new(io::ErrorKind::TimedOut, "no sign of life");
     timeout(SILENCE, receiver.hello(Peer::Pod))
         .await
@@ -149,12 +206,23 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
                 }
             }
             Frame::Message(_) => match frame.message()? {
-                FromPod::Offer(offer) => hub.pod_offers(index, offer, outbox),
+                FromPod::Offer(offer) => {
+                    if hub.is_not_for_copies(index, offer.view, &offer.view_why) {
+                        return Err(End::Anew);
+                    }
+                    hub.pod_offers(index, offer, outbox);
+                }
+                FromPod::Proved { view, why } => {
+                    if hub.is_not_for_copies(index, view, &why) {
+                        return Err(End::Anew);
+                    }
+                }
+                FromPod::Trouble { why } => return Err(End::Trouble(why)),
                 FromPod::Pong => {}
                 FromPod::Lacks { root, digests } => {
                     mirrors::send(hub, index, root, digests, outbox);
                 }
-                FromPod::Mount { .. } if pod.files != Files::Sshfs => {
+                FromPod::Mount { .. } if files != Files::Sshfs => {
                     let why = "a mount that was not offered";
                     return Err(FrameError::Payload(why.into()).into());
                 }

@@ -9,7 +9,7 @@ use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
 use crate::wire::messages::{FromPod, JobNumber, Offer, ToClient, ViewKind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a wrapper that was stopped in mid-job may keep others of its pod waiting.
 const SLOWEST_CLIENT: Duration = Duration::from_secs(10);
@@ -21,6 +21,8 @@ impl Hub {
         let pod = state.pods.iter_mut().find(|pod| pod.config.name == name);
         let pod = pod.ok_or_else(|| format!("this hub has no pod `{name}`"))?;
         pod.wanted = wanted;
+        // Who asks again may have made room.
+        pod.no_copy = None;
         self.wanted.notify_waiters();
         Ok(())
     }
@@ -109,11 +111,14 @@ impl Hub {
                     pod: PodId(index),
                     capabilities,
                 },
-                None => Event::PodJoined {
-                    pod: PodId(index),
-                    name: pod.config.name.clone(),
-                    capabilities,
-                },
+                None => {
+                    pod.up_since = Some(Instant::now());
+                    Event::PodJoined {
+                        pod: PodId(index),
+                        name: pod.config.name.clone(),
+                        capabilities,
+                    }
+                }
             }
         };
         self.handle(event);
@@ -186,6 +191,7 @@ impl Hub {
                 let mut state = self.state.borrow_mut();
                 let made = finished.digests.iter().map(|(_, digest)| *digest);
                 state.pods[index as usize].mirror.made(made);
+                state.ledger.end(run, finished.usage.wall_us);
                 if let Some(running) = state.runs.get_mut(&run) {
                     running.finished = Some(finished);
                 }
@@ -204,9 +210,12 @@ impl Hub {
                 why,
             },
             FromPod::Cancelled { job } => Event::RunCancelled { run: RunId(job.0) },
-            FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } | FromPod::Lacks { .. } => {
-                return Ok(());
-            }
+            FromPod::Offer(_)
+            | FromPod::Proved { .. }
+            | FromPod::Trouble { .. }
+            | FromPod::Pong
+            | FromPod::Mount { .. }
+            | FromPod::Lacks { .. } => return Ok(()),
         };
         self.handle(event);
         Ok(())
@@ -216,7 +225,12 @@ impl Hub {
 /// The run that a message is about.
 fn about(message: &FromPod) -> Option<JobNumber> {
     match message {
-        FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } | FromPod::Lacks { .. } => None,
+        FromPod::Offer(_)
+        | FromPod::Proved { .. }
+        | FromPod::Trouble { .. }
+        | FromPod::Pong
+        | FromPod::Mount { .. }
+        | FromPod::Lacks { .. } => None,
         FromPod::Output { job, .. }
         | FromPod::Finished { job, .. }
         | FromPod::Fault { job, .. }

@@ -2,14 +2,17 @@
 //!
 //! Translates between wire messages and core events; decides nothing itself.
 
+use super::choice::{Choice, NoCopy, Surveyed};
 use super::config::{Config, PodConfig};
-use super::identity::{Identities, Own, own_path};
+use super::identity::{Identities, Own};
+use super::ledger::{Flow, Ledger, List, micros};
 use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
+use super::status::Counted;
 use crate::paths::Roots;
-use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
+use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, RunId, Time};
 use crate::wire::messages::{
-    ClientKey, Files, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
+    ClientKey, Files, Finished, JobNumber, LastJob, Offer, Stamp, ToClient, ToPod,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -28,9 +31,11 @@ const MOST_CLIENTS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Hub {
     config: Rc<Config>,
-    identities: Identities,
+    pub(super) identities: Identities,
     begun: Instant,
     pub(super) state: RefCell<State>,
+    /// What is known of the roots without an index.
+    pub(super) surveyed: Surveyed,
     /// Pods were taken into use or out of it.
     pub(super) wanted: Notify,
     /// The core's next time-out may have changed.
@@ -42,14 +47,18 @@ pub(super) struct Hub {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: Core,
-    next_job: u64,
+    pub(super) next_job: u64,
     clients: HashMap<ClientKey, ClientId>,
-    jobs: HashMap<JobId, Waiting>,
+    pub(super) jobs: HashMap<JobId, Waiting>,
     pub(super) runs: HashMap<RunId, Running>,
     pub(super) pods: Vec<Pod>,
     pub(super) counts: Counts,
+    /// What was done for the last jobs.
+    pub(super) ledger: Ledger,
     /// Once a pod has a mirror.
     pub(super) indexes: Option<Indexes>,
+    /// What was counted of these.
+    pub(super) counted: Counted,
 }
 
 /// A job whose wrapper waits.
@@ -57,9 +66,11 @@ pub(super) struct State {
 pub(super) struct Waiting {
     pub(super) outbox: Rc<Outbox>,
     /// The hub's own tool for it, if it has one.
-    own: Option<Rc<Own>>,
-    task: Vec<u8>,
-    run: Option<RunId>,
+    pub(super) own: Option<Rc<Own>>,
+    pub(super) task: Vec<u8>,
+    pub(super) run: Option<RunId>,
+    pub(super) program: String,
+    pub(super) since: Instant,
 }
 
 /// A job on a pod.
@@ -78,10 +89,18 @@ pub(super) struct Pod {
     pub(super) wanted: bool,
     pub(super) outbox: Option<Rc<Outbox>>,
     pub(super) offer: Offer,
+    /// How it comes to the files.
+    pub(super) choice: Choice,
+    /// Why it shall have no copy of them, if so.
+    pub(super) no_copy: Option<NoCopy>,
     /// What its mirror was told, where it has one.
     pub(super) mirror: Mirror,
+    /// What came of that.
+    pub(super) flow: Flow,
     /// Why it is not connected.
     pub(super) why: String,
+    /// When it was connected and offered something, last.
+    pub(super) up_since: Option<Instant>,
 }
 
 /// What `cpods status` and the summary count.
@@ -99,8 +118,12 @@ impl Hub {
             wanted: true,
             outbox: None,
             offer: Offer::default(),
+            choice: Choice::at_first(pod),
+            no_copy: None,
             mirror: Mirror::default(),
+            flow: Flow::default(),
             why: NOT_YET.into(),
+            up_since: None,
         });
         let limits = Limits {
             patience_us: u64::try_from(config.patience.as_micros()).unwrap_or(u64::MAX),
@@ -114,13 +137,16 @@ impl Hub {
             runs: HashMap::new(),
             pods: pods.collect(),
             counts: Counts::default(),
+            ledger: Ledger::default(),
             indexes: None,
+            counted: Counted::default(),
         };
         let hub = Rc::new(Self {
             identities: Identities::new(Arc::clone(&config.rules), config.relaxed.clone()),
             config: Rc::new(config),
             begun: Instant::now(),
             state: RefCell::new(state),
+            surveyed: Surveyed::default(),
             wanted: Notify::new(),
             tick: Notify::new(),
             stopping: Cell::new(false),
@@ -163,78 +189,6 @@ impl Hub {
         }
     }
 
-    pub(super) fn new_job(&self) -> JobId {
-        let mut state = self.state.borrow_mut();
-        state.next_job += 1;
-        JobId(state.next_job)
-    }
-
-    pub(super) fn ran_locally(&self, why: &str) {
-        // Reasons come from rule files, a small set; a peer that makes them up is bounded.
-        let mut state = self.state.borrow_mut();
-        let why: String = why.chars().take(200).collect();
-        let known = state.counts.local.contains_key(&why) || state.counts.local.len() < 256;
-        let key = if known { why } else { "other reasons".into() };
-        *state.counts.local.entry(key).or_default() += 1;
-    }
-
-    /// Takes a job in, once it is known which tool the hub itself has.
-    pub(super) async fn submit(&self, job: JobId, submit: Submit, outbox: &Rc<Outbox>) {
-        let need = submit.need;
-        let own = own_path(&need, submit.program_path.as_ref());
-        let hub_has_tool = own.is_some();
-        let own = match own {
-            None => None,
-            Some(path) => {
-                let found = self.identities.of(&need.tool, &need.program, path).await;
-                if found.is_none() {
-                    let why = format!("the hub's own `{}` cannot be probed", need.program);
-                    self.ran_locally(&why);
-                    let _ = outbox.message(&ToClient::RunLocally { why });
-                    return;
-                }
-                found
-            }
-        };
-        if let Some(why) = self.why_not_elsewhere(&need, own.as_deref()) {
-            self.ran_locally(&why);
-            let _ = outbox.message(&ToClient::RunLocally { why });
-            return;
-        }
-        let overlay_only =
-            need.overlay_only.is_some() && !self.config.approximate.contains(&need.tool);
-        let mut state = self.state.borrow_mut();
-        let request = Request {
-            client: state.client(submit.client),
-            weight: 1,
-            tool: need.tool,
-            program: need.program,
-            identity: own.as_ref().map(|own| own.identity),
-            needs: need.needs,
-            overlay_only,
-            hub_has_tool,
-            tries: submit.tries,
-        };
-        state.jobs.insert(
-            job,
-            Waiting {
-                outbox: Rc::clone(outbox),
-                own,
-                task: submit.task,
-                run: None,
-            },
-        );
-        drop(state);
-        self.handle(Event::JobSubmitted { job, request });
-    }
-
-    /// The wrapper is gone.
-    pub(super) fn abandon(&self, job: JobId) {
-        if self.state.borrow_mut().jobs.remove(&job).is_some() {
-            self.handle(Event::JobAbandoned { job });
-        }
-    }
-
     fn now(&self) -> Time {
         Time(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
@@ -260,7 +214,7 @@ impl Hub {
 }
 
 impl State {
-    fn client(&mut self, key: ClientKey) -> ClientId {
+    pub(super) fn client(&mut self, key: ClientKey) -> ClientId {
         if self.clients.len() >= MOST_CLIENTS {
             self.clients.clear();
         }
@@ -311,15 +265,29 @@ impl State {
         };
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let stamp = now_stamp();
-        if there.config.files == Files::Mirror
+        let mut told = LastJob {
+            program: waiting.program.clone(),
+            pod: there.config.name.clone(),
+            queued_us: micros(waiting.since.elapsed()),
+            ..LastJob::default()
+        };
+        if there.choice.files == Files::Mirror
             && let Some(indexes) = &mut self.indexes
-            && let Err(error) = there.mirror.update(indexes, &mut |it| outbox.message(it))
         {
-            tracing::warn!("pod `{}`: {error:#}", there.config.name);
-            // Without its files there is no job; the core hears of it as of any lost pod.
-            outbox.close();
-            return;
+            let (mut list, flow) = (List::default(), &mut there.flow);
+            let updated = there.mirror.update(indexes, &mut |it| {
+                list.see(flow, it);
+                outbox.message(it)
+            });
+            if let Err(error) = updated {
+                tracing::warn!("pod `{}`: {error:#}", there.config.name);
+                // Without its files there is no job; the core hears of it as of any lost pod.
+                outbox.close();
+                return;
+            }
+            list.end(&mut there.flow, &mut told);
         }
+        self.ledger.begin(Some(run), told);
         waiting.run = Some(run);
         self.runs.insert(
             run,

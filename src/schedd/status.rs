@@ -1,8 +1,57 @@
 //! The hub's state as it is told to people.
 
+use super::mirror::Indexes;
 use super::state::{Hub, State};
+use crate::index::{How, Index, Kind};
 use crate::sched::{PodId, PodState};
-use crate::wire::messages::{PodStatus, Status};
+use crate::wire::messages::{Files, IndexStatus, PodStatus, Status};
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// Between two counts of what is in the roots, at least, and at least so many times as long as one
+/// takes: some ask for the state many times a second.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+const COUNT_SHARE: u32 = 50;
+
+/// The indexes as they were counted last.
+#[derive(Debug, Default)]
+pub(super) struct Counted(RefCell<Option<(Instant, Vec<IndexStatus>)>>);
+
+impl Counted {
+    /// Counts again, if it is time to and there is something to count.
+    pub(super) fn of(&self, indexes: Option<&Indexes>) -> Vec<IndexStatus> {
+        let known = &mut *self.0.borrow_mut();
+        let now = Instant::now();
+        if let Some(indexes) = indexes
+            && known.as_ref().is_none_or(|(next, _)| *next <= now)
+        {
+            let counts = indexes.0.iter().map(index).collect();
+            let next = now + COUNT_EVERY.max(now.elapsed() * COUNT_SHARE);
+            *known = Some((next, counts));
+        }
+        known
+            .as_ref()
+            .map_or(Vec::new(), |(_, counts)| counts.clone())
+    }
+}
+
+fn index(index: &Index) -> IndexStatus {
+    let sizes = index.entries().filter_map(|(_, entry)| match entry.kind {
+        Kind::File { size_bytes, .. } => Some(size_bytes),
+        _ => None,
+    });
+    let (files, bytes) = sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size));
+    IndexStatus {
+        names: index.len() as u64,
+        files,
+        bytes,
+        generation: index.generation(),
+        scanned_why: match index.how() {
+            How::Watching => String::new(),
+            How::Scanning { why } => why.clone(),
+        },
+    }
+}
 
 /// A snapshot.
 pub(super) fn of(hub: &Hub) -> Status {
@@ -15,6 +64,7 @@ pub(super) fn of(hub: &Hub) -> Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").into(),
         roots,
+        indexes: state.counted.of(state.indexes.as_ref()),
         queued: count(state.core.waiting()),
         running: count(state.core.running()),
         finished: state.counts.finished,
@@ -38,7 +88,9 @@ fn pod(state: &State, id: PodId) -> PodStatus {
     let mut status = PodStatus {
         name: known.config.name.clone(),
         address: known.config.address.to_string(),
-        files: known.config.files,
+        files: known.choice.files,
+        files_why: known.choice.why.clone(),
+        mirror: (known.choice.files == Files::Mirror).then_some(known.flow.counts),
         why: known.why.clone(),
         slots: known
             .offer

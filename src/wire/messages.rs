@@ -4,6 +4,7 @@
 
 pub use super::files::Files;
 use super::files::{Change, More};
+pub use super::status::{IndexStatus, LastJob, MirrorStatus, PodStatus, Sent, SentWhy, Status};
 use crate::job::{Digest, Ending, Job, Need, Surroundings, Usage, Wrote};
 use crate::paths::{Bytes, RootId, Roots};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,11 @@ pub enum FromClient {
         pod: String,
         /// Whether it shall be used: connected, its files mounted.
         wanted: bool,
+    },
+    /// Tell of the last jobs on pods. Answered by [`ToClient::Last`].
+    Last {
+        /// At most so many.
+        most: u32,
     },
 }
 
@@ -124,6 +130,8 @@ pub enum ToClient {
         /// Why it cannot be done.
         trouble: Option<String>,
     },
+    /// The answer to [`FromClient::Last`], the latest last.
+    Last(Vec<LastJob>),
 }
 
 /// A tool ran to its end.
@@ -263,6 +271,19 @@ pub enum FromPod {
         /// Which.
         digests: Vec<Digest>,
     },
+    /// The mirror cannot go on, and so this session ends.
+    Trouble {
+        /// Why.
+        why: String,
+    },
+    /// What the worker proved of its views when it began, before it has any files: a hub that would
+    /// send files for another view alone need not.
+    Proved {
+        /// The view.
+        view: ViewKind,
+        /// Why not a better one; empty for overlay.
+        why: String,
+    },
 }
 
 /// What a pod can do.
@@ -308,52 +329,4 @@ pub struct OfferedTool {
     pub identity: Digest,
     /// For people.
     pub version: String,
-}
-
-/// The hub's state, for `cpods status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// The daemon's process id.
-    pub pid: u32,
-    /// Its version.
-    pub version: String,
-    /// Its roots, as text.
-    pub roots: Vec<String>,
-    /// Jobs waiting for a slot.
-    pub queued: u32,
-    /// Jobs on pods.
-    pub running: u32,
-    /// Jobs that ended on pods, whatever their exit code.
-    pub finished: u64,
-    /// Of these, with an exit code other than 0.
-    pub failed: u64,
-    /// Jobs given back to their wrappers or never submitted: why, and how many.
-    pub local: Vec<(String, u64)>,
-    /// Every pod.
-    pub pods: Vec<PodStatus>,
-}
-
-/// One pod in a [`Status`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PodStatus {
-    /// Its name on the hub.
-    pub name: String,
-    /// Its address.
-    pub address: String,
-    /// How it comes to the files.
-    pub files: Files,
-    /// Whether it is connected and takes jobs.
-    pub up: bool,
-    /// Why not, or why it rests.
-    pub why: String,
-    /// Jobs at a time.
-    pub slots: u32,
-    /// Jobs there now.
-    pub running: u32,
-    /// Jobs that ended there.
-    pub finished: u64,
-    /// Slot time used, in microseconds.
-    pub busy_us: u64,
-    /// The pod's offer.
-    pub offer: Offer,
 }

@@ -7,6 +7,7 @@ pub mod files;
 pub mod frame;
 pub mod messages;
 pub mod socket;
+pub mod status;
 pub mod stream;
 
 #[cfg(test)]

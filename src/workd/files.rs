@@ -4,7 +4,7 @@
 //! an unreachable file is just false). So it is looked at every few seconds, and once more after
 //! every job, before the job's result is believed.
 
-use super::mirror::{Made, Mirror};
+use super::mirror::{Made, Mirror, make_room};
 use super::scratch::{Cleaner, SessionDir};
 use super::session::{Out, Session};
 use super::sshfs;
@@ -24,6 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A look that takes longer finds a stalled mount.
 const STALLED_AFTER: Duration = Duration::from_secs(6);
+/// How long the hub may take to hear of trouble, and to end the session.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// After a mount that could not be had: the first pause, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -160,12 +162,38 @@ impl Drop for Mountpoint {
 /// it should.
 pub(super) async fn keep(session: &Rc<Session>) -> String {
     let (roots, files) = session.configured().await;
-    if let Some(mirror) = session.mirror() {
-        if let Err(why) = mirror.whole().await {
-            return why;
+    if files == Files::Sshfs {
+        // What a mirror left may be too much for the jobs that are to come, and for the trial.
+        let cache = session.worker.config.cache.clone();
+        let made = tokio::task::spawn_blocking(move || make_room(&cache)).await;
+        if made.unwrap_or(false) {
+            session.worker.looked().await;
+            session.worker.refresh().await;
         }
-        session.set_place(Ok(Place::mirrored(Rc::clone(&mirror))));
-        return mirror.trouble().await;
+    }
+    if files != Files::Shared {
+        session.worker.looked().await;
+        let (view, why) = {
+            let proven = session.worker.offer.borrow();
+            (proven.view, proven.view_why.clone())
+        };
+        let proved = Out::Message(FromPod::Proved { view, why });
+        let _ = session.send(proved).await;
+    }
+    if let Some(mirror) = session.mirror() {
+        let why = match mirror.whole().await {
+            Err(why) => why,
+            Ok(()) => {
+                session.set_place(Ok(Place::mirrored(Rc::clone(&mirror))));
+                mirror.trouble().await
+            }
+        };
+        let told = FromPod::Trouble { why: why.clone() };
+        if session.send(Out::Message(told)).await.is_ok() {
+            // The hub ends the session when it hears that.
+            sleep(TOLD_WITHIN).await;
+        }
+        return why;
     }
     if files == Files::Shared {
         session.set_place(Ok(Place::shared(&roots)));

@@ -24,6 +24,13 @@ fn doctor(farm: &Farm, sshd: &Sshd, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Has the user's own file say this.
+fn configure(farm: &Farm, text: &str) {
+    let folder = farm.dir.path().join("config/cpods");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("hub.toml"), text).unwrap();
+}
+
 /// The lines of this level.
 fn lines<'a>(said: &'a str, level: &str) -> Vec<&'a str> {
     let begin = format!("  {level}");
@@ -49,6 +56,7 @@ fn login_shell(farm: &Farm, sshd: &Sshd, body: &str) {
 #[test]
 fn a_good_pod_is_found_good() {
     let (farm, sshd) = far();
+    configure(&farm, "[[pods]]\nname = \"far\"\nfiles = \"sshfs\"\n");
     for sent in [true, false] {
         let output = doctor(&farm, &sshd, &["far"]);
         let said = text(&output);
@@ -62,12 +70,12 @@ fn a_good_pod_is_found_good() {
             "rules",
             "roots",
             "ssh",
-            "bwrap",
             "sftp jail",
             "connection",
             "login shell",
             "worker",
             "clock",
+            "files",
             "sshfs",
             "fusermount3",
             "/dev/fuse",
@@ -87,8 +95,42 @@ fn a_good_pod_is_found_good() {
 }
 
 #[test]
+fn how_a_pod_comes_to_the_files_is_told() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "int a;\n");
+    for (config, said) in [
+        ("", "ok    files: mirror\n"),
+        (
+            "mirror_gib = 0\n",
+            "ok    files: sshfs, and no mirror: the roots hold",
+        ),
+        (
+            "[[pods]]\nname = \"far\"\nview = \"rewrite\"\n",
+            "ok    files: sshfs, and no mirror: its view is `rewrite`",
+        ),
+        (
+            "mirror_gib = 0\n[[pods]]\nname = \"far\"\nfiles = \"mirror\"\n",
+            "WARN  files: mirror, as configured, though the roots hold",
+        ),
+    ] {
+        let root = format!("roots = [\"{}\"]\n{config}", farm.root.display());
+        configure(&farm, &root);
+        let output = doctor(&farm, &sshd, &["far"]);
+        let found = text(&output);
+        assert!(output.status.success(), "{found}");
+        assert!(found.contains(said), "{said}: {found}");
+        assert_eq!(
+            found.contains("/dev/fuse"),
+            said.contains("sshfs"),
+            "{found}"
+        );
+    }
+}
+
+#[test]
 fn what_a_pod_lacks_is_told() {
     let (farm, sshd) = far();
+    configure(&farm, "[[pods]]\nname = \"far\"\nfiles = \"sshfs\"\n");
     let tools = farm.dir.path().join("few");
     fs::create_dir(&tools).unwrap();
     for name in [
@@ -138,6 +180,7 @@ fn a_changed_host_key_is_told() {
 #[test]
 fn a_greeting_shell_is_told() {
     let (farm, sshd) = far();
+    configure(&farm, "[[pods]]\nname = \"far\"\nfiles = \"sshfs\"\n");
     login_shell(
         &farm,
         &sshd,

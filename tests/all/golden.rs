@@ -10,8 +10,9 @@ use cpods::wire::codec;
 use cpods::wire::files::{Change, Entry, EntryKind, More};
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
-    ClientKey, Files, Finished, FromClient, FromPod, JobNumber, Offer, OfferedTool, PodStatus,
-    Stamp, Status, Submit, Task, ToClient, ToPod, ViewKind,
+    ClientKey, Files, Finished, FromClient, FromPod, IndexStatus, JobNumber, LastJob, MirrorStatus,
+    Offer, OfferedTool, PodStatus, Sent, SentWhy, Stamp, Status, Submit, Task, ToClient, ToPod,
+    ViewKind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -125,6 +126,7 @@ fn from_client(golden: &mut Golden) {
             pod: "pod1".into(),
             wanted: true,
         },
+        FromClient::Last { most: 10 },
     ] {
         // A new kind does not compile here before it has a line.
         let name = match &message {
@@ -132,6 +134,7 @@ fn from_client(golden: &mut Golden) {
             FromClient::RanLocally { .. } => "from-client.ran-locally",
             FromClient::Status => "from-client.status",
             FromClient::Use { .. } => "from-client.use",
+            FromClient::Last { .. } => "from-client.last",
         };
         golden.message(name, &message);
     }
@@ -179,7 +182,17 @@ fn status() -> Status {
     let pod = PodStatus {
         name: "pod1".into(),
         address: "unix:/p".into(),
-        files: Files::Sshfs,
+        files: Files::Mirror,
+        files_why: "as configured".into(),
+        mirror: Some(MirrorStatus {
+            sent_bytes: 300,
+            content_bytes: 70_000,
+            named_bytes: 80_000,
+            changes: 4,
+            reruns: 5,
+            asked_bytes: 6,
+            answered_bytes: 7,
+        }),
         up: true,
         why: "resting".into(),
         slots: 8,
@@ -192,12 +205,39 @@ fn status() -> Status {
         pid: 1,
         version: "0.1.0".into(),
         roots: vec!["/w".into()],
+        indexes: vec![IndexStatus {
+            names: 3,
+            files: 2,
+            bytes: 300,
+            generation: 70_000,
+            scanned_why: "NFS".into(),
+        }],
         queued: 4,
         running: 5,
         finished: 6,
         failed: 7,
         local: vec![("links".into(), 8)],
         pods: vec![pod],
+    }
+}
+
+fn last() -> LastJob {
+    LastJob {
+        job: 300,
+        program: "gcc".into(),
+        pod: "pod1".into(),
+        begun: 1_700_000_000,
+        queued_us: 1,
+        there_us: Some(3),
+        ran_us: 2,
+        changes: 4,
+        sent: vec![Sent {
+            name: "a.h".into(),
+            bytes: 5,
+            why: SentWhy::Asked,
+        }],
+        more: 6,
+        more_bytes: 7,
     }
 }
 
@@ -231,6 +271,7 @@ fn to_client(golden: &mut Golden) {
         ToClient::Done {
             trouble: Some("no such pod".into()),
         },
+        ToClient::Last(vec![last()]),
     ];
     for message in messages {
         let name = match &message {
@@ -242,6 +283,7 @@ fn to_client(golden: &mut Golden) {
             ToClient::Refused { .. } => "to-client.refused",
             ToClient::Status(_) => "to-client.status",
             ToClient::Done { .. } => "to-client.done",
+            ToClient::Last(_) => "to-client.last",
         };
         golden.message(name, &message);
     }
@@ -365,6 +407,13 @@ fn to_and_from_pod(golden: &mut Golden) {
             root: RootId(1),
             digests: vec![Digest([9; 32])],
         },
+        FromPod::Trouble {
+            why: "disk full".into(),
+        },
+        FromPod::Proved {
+            view: ViewKind::Rewrite,
+            why: "no overlay".into(),
+        },
     ];
     for message in messages {
         let name = match &message {
@@ -377,6 +426,8 @@ fn to_and_from_pod(golden: &mut Golden) {
             FromPod::Cancelled { .. } => "from-pod.cancelled",
             FromPod::Pong => "from-pod.pong",
             FromPod::Lacks { .. } => "from-pod.lacks",
+            FromPod::Trouble { .. } => "from-pod.trouble",
+            FromPod::Proved { .. } => "from-pod.proved",
         };
         golden.message(name, &message);
     }

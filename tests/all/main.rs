@@ -6,6 +6,7 @@ mod sshd;
 mod support;
 mod tool;
 
+mod choice;
 mod context_code;
 mod context_deps;
 mod depfiles;

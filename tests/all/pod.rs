@@ -300,7 +300,7 @@ impl Hub {
             };
             match message {
                 FromPod::Offer(offer) => self.offer = offer,
-                FromPod::Pong => {}
+                FromPod::Pong | FromPod::Trouble { .. } | FromPod::Proved { .. } => {}
                 FromPod::Mount { .. } | FromPod::Lacks { .. } => panic!("the files are shared"),
                 FromPod::Output {
                     job, index, wrote, ..

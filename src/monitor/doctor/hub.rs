@@ -85,15 +85,9 @@ pub(super) fn reach(file: &HubFile) -> anyhow::Result<Reach> {
 pub(super) fn programs(sheet: &mut Sheet, reach: &Reach) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let ssh = reach.ssh.first().map_or(OsStr::new("ssh"), |it| it);
-    for (what, name, package) in [
-        ("ssh", ssh, "openssh-client"),
-        ("bwrap", OsStr::new("bwrap"), "bubblewrap"),
-    ] {
-        let found = find_on_path(name, &path);
-        let found = found.map(|path| path.display().to_string());
-        let lacking = || format!("there is no `{}`; install {package}", name.display());
-        sheet.check(what, found.ok_or_else(lacking));
-    }
+    let found = find_on_path(ssh, &path).map(|path| path.display().to_string());
+    let lacking = || format!("there is no `{}`; install openssh-client", ssh.display());
+    sheet.check("ssh", found.ok_or_else(lacking));
 }
 
 /// Workers to be sent to pods.
@@ -109,12 +103,23 @@ pub(super) fn workers(sheet: &mut Sheet) {
     }
 }
 
-/// The jail from which pods read files, once for real.
-pub(super) async fn jail(sheet: &mut Sheet, file: &HubFile, roots: Option<&Roots>) {
+/// The jail from which pods read files over sshfs, once for real. It counts if a pod is configured
+/// so; others may have mirrors.
+pub(super) async fn jail(
+    sheet: &mut Sheet,
+    file: &HubFile,
+    roots: Option<&Roots>,
+    is_needed: bool,
+) {
     let Some(roots) = roots else { return };
-    let tried = schedd::try_jail(roots, &file.left_out).await;
-    let tried = tried.map(|()| "starts and serves the roots");
-    sheet.check("sftp jail", tried.map_err(full));
+    match schedd::try_jail(roots, &file.left_out).await {
+        Ok(()) => sheet.ok("sftp jail", "starts and serves the roots"),
+        Err(error) if is_needed => sheet.fail("sftp jail", &full(error)),
+        Err(error) => {
+            let why = full(error);
+            sheet.warn("sftp jail", &format!("for pods that get no mirror: {why}"));
+        }
+    }
 }
 
 /// What there is to compare pods with.

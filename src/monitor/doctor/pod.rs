@@ -2,7 +2,7 @@
 
 use super::sheet::Sheet;
 use super::{Here, is_here, tools};
-use crate::schedd::{Address, Clock, PodConfig, Reached, View};
+use crate::schedd::{self, Address, Clock, PodConfig, Reached, View};
 use crate::wire::frame::PROTOCOL;
 use crate::wire::messages::{Files, ViewKind};
 use crate::workd::report::{Report, ReportedTool};
@@ -24,8 +24,10 @@ pub(super) async fn examine(sheet: &mut Sheet, here: &Here, pod: &PodConfig) {
         Ok(reached) => reached,
         Err(why) => return sheet.fail("connection", &why),
     };
-    connection(sheet, pod, &reached);
-    let report: Report = match serde_json::from_str(&reached.report) {
+    let report: Result<Report, _> = serde_json::from_str(&reached.report);
+    let (way, against) = files(here, pod, report.as_ref().ok());
+    connection(sheet, pod, way, &reached);
+    let report = match report {
         Ok(report) => report,
         Err(error) => {
             let why = format!("its report is not understood ({error}); is it of another version?");
@@ -34,7 +36,15 @@ pub(super) async fn examine(sheet: &mut Sheet, here: &Here, pod: &PodConfig) {
     };
     worker(sheet, here, pod, &report).await;
     clock(sheet, reached.clock);
-    if pod.files == Files::Sshfs {
+    match (way, against) {
+        (way, None) => sheet.ok("files", &way.to_string()),
+        (Files::Mirror, Some(why)) => {
+            let why = format!("mirror, as configured, though {why}");
+            sheet.warn("files", &why);
+        }
+        (way, Some(why)) => sheet.ok("files", &format!("{way}, and no mirror: {why}")),
+    }
+    if way == Files::Sshfs {
         mounting(sheet, &report);
     }
     view(sheet, pod, report.view, &report.view_why);
@@ -69,7 +79,29 @@ async fn examine_listener(sheet: &mut Sheet, here: &Here, pod: &PodConfig) {
     tools::compare(sheet, here, pod, &tools.collect::<Vec<_>>());
 }
 
-fn connection(sheet: &mut Sheet, pod: &PodConfig, reached: &Reached) {
+/// How a hub would have the pod come to the files, and what speaks against a copy of them if
+/// something does that counts.
+fn files(here: &Here, pod: &PodConfig, report: Option<&Report>) -> (Files, Option<String>) {
+    let no_overlay = || {
+        let report = report.filter(|report| report.view != ViewKind::Overlay)?;
+        let view = format!("{:?}", report.view).to_lowercase();
+        Some(format!("its view is `{view}`: {}", report.view_why))
+    };
+    let of_roots = || schedd::why_no_copies(here.roots.as_ref()?, &here.file);
+    match pod.files {
+        Some(Files::Mirror) => (Files::Mirror, of_roots()),
+        Some(files) => (files, None),
+        None => {
+            let against = schedd::why_no_overlay(pod).map(ToOwned::to_owned);
+            match against.or_else(no_overlay).or_else(of_roots) {
+                Some(why) => (Files::Sshfs, Some(why)),
+                None => (Files::Mirror, None),
+            }
+        }
+    }
+}
+
+fn connection(sheet: &mut Sheet, pod: &PodConfig, files: Files, reached: &Reached) {
     let sent = reached.sent_bytes.map_or(String::new(), |bytes| {
         format!(", the worker ({} KiB) was sent", bytes >> 10)
     });
@@ -88,7 +120,7 @@ fn connection(sheet: &mut Sheet, pod: &PodConfig, reached: &Reached) {
         "prints `{first}` where no terminal is, which sshfs takes for files' data; make its \
          start-up files quiet there"
     );
-    match pod.files {
+    match files {
         Files::Sshfs => sheet.fail("login shell", &why),
         Files::Shared | Files::Mirror => sheet.warn("login shell", &why),
     }

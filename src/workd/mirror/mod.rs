@@ -5,12 +5,14 @@
 
 mod keeper;
 mod on_disk;
+mod room;
 mod store;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use room::make_room;
 pub(crate) use store::Made;
 
 use super::session::Out;

@@ -19,9 +19,16 @@ fn far() -> (Farm, Sshd) {
     (farm, sshd)
 }
 
+/// The pod as it is configured for these tests.
+const POD: &str = "[[pods]]\nname = \"far\"\nfiles = \"sshfs\"\n";
+
 /// Runs a script under `cpods run`, with jobs on the pod or nowhere.
 fn on_pod(farm: &Farm, sshd: &Sshd, more: &[&str], script: &str) -> std::process::Output {
+    let folder = farm.dir.path().join("config");
+    fs::create_dir_all(folder.join("cpods")).unwrap();
+    fs::write(folder.join("cpods/hub.toml"), POD).unwrap();
     sshd::run(farm, sshd)
+        .env("XDG_CONFIG_HOME", folder)
         .args(more)
         .args(["--", "sh", "-e", "-c", script])
         .env("CPODS_FALLBACK", "0")
@@ -31,7 +38,9 @@ fn on_pod(farm: &Farm, sshd: &Sshd, more: &[&str], script: &str) -> std::process
 
 /// A hub of this farm's with the pod `far`, until dropped.
 fn hub(farm: &Farm, sshd: &Sshd) -> Daemon {
-    start_hub(farm, sshd, &["--pod".as_ref(), "far".as_ref()])
+    let config = farm.dir.path().join("far.toml");
+    fs::write(&config, POD).unwrap();
+    hub_of(farm, sshd, &config)
 }
 
 /// A hub with this configuration file.
@@ -349,7 +358,7 @@ fn the_hubs_files_are_served_in_a_jail() {
     }
     let config = farm.dir.path().join("hub.toml");
     let file = format!(
-        "roots = [{{ path = \"{}\", leave_out = [\"keys\"] }}]\n[[pods]]\nname = \"far\"\n",
+        "roots = [{{ path = \"{}\", leave_out = [\"keys\"] }}]\n{POD}",
         farm.root.display()
     );
     fs::write(&config, file).unwrap();
@@ -417,7 +426,11 @@ fn jobs_without_namespaces_work_over_a_mount() {
     assert!(farm.bare(&compile).status.success());
     let object = farm.read("a.o");
     let config = farm.dir.path().join("hub.toml");
-    fs::write(&config, "[[pods]]\nname = \"far\"\nunsandboxed = true\n").unwrap();
+    fs::write(
+        &config,
+        "[[pods]]\nname = \"far\"\nfiles = \"sshfs\"\nunsandboxed = true\n",
+    )
+    .unwrap();
     let _hub = hub_of(&farm, &sshd, &config);
     assert_eq!(farm.status().unwrap()["pods"][0]["view"], "rewrite");
     for _ in 0..5 {
