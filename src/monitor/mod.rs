@@ -10,6 +10,7 @@ mod man;
 mod roots;
 mod run;
 mod show;
+mod transfers;
 
 pub use cli::{command, main};
 

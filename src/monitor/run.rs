@@ -3,6 +3,7 @@
 use super::bar::Bar;
 use super::cli::Run;
 use super::show;
+use super::transfers::Transfers;
 use crate::cc::{Hub, socket_path};
 use crate::schedd::{self, Config, PodConfig, Schedd, View};
 use crate::slots;
@@ -108,6 +109,7 @@ async fn wait_for_pods(schedd: &Schedd, quiet: bool) {
     let begun = Instant::now();
     let mut first_up = None;
     let mut told = quiet;
+    let mut transfers = Transfers::default();
     while begun.elapsed() < PODS_WITHIN {
         let pods = schedd.status().pods;
         let waiting: Vec<_> = pods
@@ -127,6 +129,9 @@ async fn wait_for_pods(schedd: &Schedd, quiet: bool) {
         if !told && begun.elapsed() > TELL_AFTER {
             eprintln!("cpods: waiting for {}", waiting.join(", "));
             told = true;
+        }
+        if !quiet {
+            transfers.show(&pods);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -24,6 +24,10 @@ else
   trap - 0
   echo "cpods-have"
 fi
-# A report is of the machine, whoever works there.
-if [ "$1" != "--report" ] && [ -S "$runtime/workd.sock" ]; then exec "$worker" --bridge "$runtime/workd.sock"; fi
+# A report is of the machine, whoever works there. A socket may be left of a service that was killed,
+# or be that of another version: then the pod is served without it.
+if [ "$1" != "--report" ] && [ -S "$runtime/workd.sock" ] \
+  && "$worker" --meet "$runtime/workd.sock"; then
+  exec "$worker" --bridge "$runtime/workd.sock"
+fi
 exec "$worker" "$@"

@@ -28,17 +28,17 @@ pub(super) fn hub_name() -> String {
 /// # Errors
 /// A root cannot be read.
 pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow::Result<()> {
+    // Pods that are connected at one time wait for one walk.
+    let walk = hub.walking.lock().await;
     if hub.look(|state| state.indexes.is_none()) {
         let (roots, left_out) = (hub.roots().clone(), hub.config().left_out.clone());
         let opened = tokio::task::spawn_blocking(move || Indexes::open(&roots, &left_out));
         let opened = opened.await??;
         let indexes = &mut hub.state.borrow_mut().indexes;
-        // Another pod may have been faster.
-        if indexes.is_none() {
-            *indexes = Some(opened);
-            tokio::task::spawn_local(look_ahead(Rc::clone(hub)));
-        }
+        *indexes = Some(opened);
+        tokio::task::spawn_local(look_ahead(Rc::clone(hub)));
     }
+    drop(walk);
     let state = &mut *hub.state.borrow_mut();
     let pod = &mut state.pods[index as usize];
     pod.mirror = Mirror::default();

@@ -36,6 +36,8 @@ pub(super) struct Hub {
     pub(super) state: RefCell<State>,
     /// What is known of the roots without an index.
     pub(super) surveyed: Surveyed,
+    /// Held while the roots are walked for their indexes.
+    pub(super) walking: tokio::sync::Mutex<()>,
     /// Pods were taken into use or out of it.
     pub(super) wanted: Notify,
     /// The core's next time-out may have changed.
@@ -147,6 +149,7 @@ impl Hub {
             begun: Instant::now(),
             state: RefCell::new(state),
             surveyed: Surveyed::default(),
+            walking: tokio::sync::Mutex::default(),
             wanted: Notify::new(),
             tick: Notify::new(),
             stopping: Cell::new(false),

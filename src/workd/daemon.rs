@@ -32,6 +32,9 @@ pub struct Args {
     /// Join standard input and output to the worker that listens on this unix socket
     #[arg(long, value_name = "PATH", group = "where")]
     pub bridge: Option<PathBuf>,
+    /// Tell whether a worker that this hub can use listens on this unix socket (for the hub)
+    #[arg(long, value_name = "PATH", group = "where", hide = true)]
+    pub meet: Option<PathBuf>,
     /// Mount the hub's files here by sshfs over standard input and output (for the hub)
     #[arg(long, value_name = "DIR", group = "where", hide = true)]
     pub sshfs: Option<PathBuf>,
@@ -142,6 +145,10 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         super::sshfs::become_sshfs(at)?;
     }
     crate::monitor::log_to_stderr(&args.log)?;
+    if let Some(socket) = &args.meet {
+        stdio::meet(socket)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(socket) = &args.bridge {
         stdio::bridge(socket)?;
         return Ok(ExitCode::SUCCESS);

@@ -5,10 +5,13 @@ mod tools;
 
 use crate::sshd::{self, Sshd};
 use crate::support::{Daemon, Farm, bin, text, wait_for};
+use cpods::wire::frame::{Hello, Peer};
 use rustix::process::Pid;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -414,6 +417,31 @@ fn a_worker_of_the_pods_own_is_bridged_to() {
     wait_for("the worker", || socket.exists().then_some(()));
     let _hub = hub(&farm, &sshd);
     assert_eq!(farm.status().unwrap()["pods"][0]["slots"], 7);
+    farm.cc_remote(&["gcc", "-c", "a.c"]);
+}
+
+#[test]
+fn a_service_that_was_killed_or_is_of_another_version_is_passed_over() {
+    let (farm, sshd) = far();
+    farm.write("a.c", "int a;\n");
+    fs::create_dir(sshd.dir.join("run/cpods")).unwrap();
+    let socket = sshd.dir.join("run/cpods/workd.sock");
+    // Left by one that was killed.
+    drop(UnixListener::bind(&socket).unwrap());
+    {
+        let _hub = hub(&farm, &sshd);
+        farm.cc_remote(&["gcc", "-c", "a.c"]);
+    }
+    fs::remove_file(&socket).unwrap();
+    let other = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in other.incoming() {
+            let mut hello = Hello::ours(Peer::Pod);
+            hello.version += 1;
+            let _ = stream.unwrap().write_all(&hello.to_bytes());
+        }
+    });
+    let _hub = hub(&farm, &sshd);
     farm.cc_remote(&["gcc", "-c", "a.c"]);
 }
 
