@@ -22,6 +22,7 @@ fn rule(tool: &'static str, programs: &[&'static str]) -> Rule {
         args: words(&["-E", "-v", "-x", language, "/dev/null"]),
         after: "#include <...>".into(),
         before: "End of search list".into(),
+        absent: Some("ignoring nonexistent directory ".into()),
     };
     Rule {
         tool: tool.into(),
