@@ -36,6 +36,8 @@ pub(super) struct Evidence {
     pub(super) files: Vec<Named>,
     /// Directories that it searches, in order, as it names them.
     pub(super) searched: Vec<Named>,
+    /// Where directories that it would search, too, could appear.
+    pub(super) around: Vec<PathBuf>,
 }
 
 /// A program's name for itself.
@@ -89,7 +91,7 @@ pub(super) enum Answer {
     Text(Vec<Vec<u8>>),
     Program(Named),
     File(Named),
-    Searched(Vec<Named>),
+    Searched(Vec<Named>, Vec<PathBuf>),
 }
 
 /// All that a rule wants to know, in order.
@@ -129,7 +131,7 @@ pub(super) fn answer(
         }
         Question::Search(search) => {
             let said = ask(program, &search.args, asking)?;
-            Answer::Searched(listed(search, &said))
+            Answer::Searched(listed(search, &said), around_absent(search, &said))
         }
     })
 }
@@ -156,7 +158,10 @@ pub(super) fn assemble(
             Answer::Text(texts) => evidence.texts.extend(texts),
             Answer::Program(program) => evidence.programs.push(program),
             Answer::File(file) => evidence.files.push(file),
-            Answer::Searched(directories) => evidence.searched.extend(directories),
+            Answer::Searched(directories, around) => {
+                evidence.searched.extend(directories);
+                evidence.around.extend(around);
+            }
         }
     }
     let bin = resolved.parent().unwrap_or(Path::new("/"));
@@ -257,6 +262,26 @@ fn listed(search: &Search, said: &Said) -> Vec<Named> {
         }
     }
     directories
+}
+
+/// For each directory that the tool did not find, the nearest above it that is there.
+fn around_absent(search: &Search, said: &Said) -> Vec<PathBuf> {
+    let Some(begin) = &search.absent else {
+        return Vec::new();
+    };
+    let lines = [&said.stdout, &said.stderr];
+    let lines = lines
+        .into_iter()
+        .flat_map(|it| it.split(|byte| *byte == b'\n'));
+    let absent = lines.filter_map(|line| {
+        let rest = line.strip_prefix(begin.as_bytes())?;
+        let name = rest
+            .split(|byte| *byte == b'"')
+            .find(|part| !part.is_empty())?;
+        let above = Path::new(OsStr::from_bytes(name)).ancestors();
+        above.skip(1).find_map(|dir| dir.canonicalize().ok())
+    });
+    absent.collect()
 }
 
 /// A file that the rule names itself.

@@ -16,7 +16,7 @@ use crate::wire::messages::{Stamp, ToPod};
 use anyhow::Context;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// About so many bytes of names in one message.
 const PART_BYTES: usize = 1 << 20;
@@ -40,15 +40,7 @@ impl Indexes {
     pub(super) fn open(roots: &Roots, left_out: &LeftOut) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for (_, path) in roots.iter() {
-            let leave_out = LeaveOut::new(path, &left_out.0)?;
-            let options = Options {
-                cache_file: cache_file(path),
-                leave_out,
-                hash_up_to: MOST_FILE_BYTES,
-            };
-            let mut index = Index::open(path, options).context("mirror a root")?;
-            index.settle().context("mirror a root")?;
-            all.push(index);
+            all.push(walk(path, LeaveOut::new(path, &left_out.0)?)?);
         }
         Ok(Self(all))
     }
@@ -67,8 +59,20 @@ impl Indexes {
     }
 }
 
+/// The index of one root.
+pub(super) fn walk(path: &Path, leave_out: LeaveOut) -> anyhow::Result<Index> {
+    let options = Options {
+        cache_file: cache_file(path),
+        leave_out,
+        hash_up_to: MOST_FILE_BYTES,
+    };
+    let mut index = Index::open(path, options).context("mirror a root")?;
+    index.settle().context("mirror a root")?;
+    Ok(index)
+}
+
 /// Where the digests of a root are kept; none where no cache folder is known.
-fn cache_file(root: &std::path::Path) -> Option<PathBuf> {
+fn cache_file(root: &Path) -> Option<PathBuf> {
     let folder = crate::probe::default_cache()?.parent()?.join("index");
     std::fs::create_dir_all(&folder).ok()?;
     let key = Digest::of(root.as_os_str().as_encoded_bytes()).to_string();
@@ -92,6 +96,10 @@ enum Rest {
 pub(crate) struct Mirror {
     /// What it was told of each root.
     told: Vec<Told>,
+    /// How many of the indexes it follows; none is all.
+    pub(super) follows: Option<usize>,
+    /// Directories of the pod's that it shows empty.
+    pub(super) absent: BTreeSet<Bytes>,
     /// Content that it has, or had.
     has: HashSet<Digest>,
     /// Bytes of content sent, as they travelled.
@@ -142,7 +150,8 @@ impl Mirror {
 
     fn tell(&mut self, indexes: &mut Indexes, rest: Rest, tell: Tell<'_>) -> anyhow::Result<()> {
         self.told.resize_with(indexes.0.len(), Told::default);
-        for (number, index) in indexes.0.iter_mut().enumerate() {
+        let follows = self.follows.unwrap_or(usize::MAX);
+        for (number, index) in indexes.0.iter_mut().enumerate().take(follows) {
             let now = index.settle().context("mirror a root")?;
             let told = &mut self.told[number];
             let before = std::mem::replace(&mut told.generation, now);

@@ -40,6 +40,7 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     let state = &mut *hub.state.borrow_mut();
     let mirror = &mut state.pods[index as usize].mirror;
     *mirror = Mirror::default();
+    mirror.follows = Some(state.system.roots);
     match &mut state.indexes {
         Some(indexes) => mirror.update(indexes, &mut |message| outbox.message(message)),
         None => Ok(()),

@@ -5,6 +5,7 @@
 mod bootstrap;
 mod cli;
 mod client;
+mod clock;
 mod config;
 pub(crate) mod content;
 mod file;
@@ -21,6 +22,7 @@ mod reach;
 mod ssh;
 mod state;
 mod status;
+mod system;
 
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};

@@ -4,6 +4,7 @@ use super::config::{Config, PodConfig};
 use super::identity::{Own, by_version};
 use super::outbox::Outbox;
 use super::state::Hub;
+use super::system::System;
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
@@ -93,9 +94,9 @@ impl Hub {
 
     pub(super) fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
         let event = {
-            let mut state = self.state.borrow_mut();
+            let state = &mut *self.state.borrow_mut();
             let pod = &mut state.pods[index as usize];
-            let capabilities = capabilities(&offer, self.config(), &pod.config);
+            let capabilities = capabilities(&offer, &state.system, self.config(), &pod.config);
             tracing::info!(
                 "pod `{}` offers {} slots, {} tools",
                 pod.config.name,
@@ -227,7 +228,12 @@ fn about(message: &FromPod) -> Option<JobNumber> {
 
 /// What the core is told of a pod: what it offers, less what the configuration forbids. A tool that
 /// may not be used keeps its place, since jobs name tools by it.
-fn capabilities(offer: &Offer, config: &Config, pod: &PodConfig) -> Capabilities {
+pub(super) fn capabilities(
+    offer: &Offer,
+    system: &System,
+    config: &Config,
+    pod: &PodConfig,
+) -> Capabilities {
     let tools = offer.tools.iter().map(|tool| Capability {
         tool: if pod.allows(&tool.tool) {
             tool.tool.clone()
@@ -239,6 +245,7 @@ fn capabilities(offer: &Offer, config: &Config, pod: &PodConfig) -> Capabilities
             true => by_version(&tool.version),
             false => tool.identity,
         },
+        bare: system.bare(tool, offer, pod),
     });
     Capabilities {
         slots: if offer.view == ViewKind::None {

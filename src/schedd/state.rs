@@ -2,15 +2,15 @@
 //!
 //! Translates between wire messages and core events; decides nothing itself.
 
+use super::clock;
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own, own_path};
 use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
+use super::system::{self, System};
 use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
-use crate::wire::messages::{
-    ClientKey, Files, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
-};
+use crate::wire::messages::{ClientKey, Finished, JobNumber, Offer, Submit, ToClient, ToPod};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -29,6 +29,8 @@ const MOST_CLIENTS: usize = 4096;
 pub(super) struct Hub {
     config: Rc<Config>,
     identities: Identities,
+    /// One walk at a time of what the system has: a burst of jobs at a build's start begins one.
+    pub(super) walking: tokio::sync::Mutex<()>,
     begun: Instant,
     pub(super) state: RefCell<State>,
     /// Pods were taken into use or out of it.
@@ -50,6 +52,8 @@ pub(super) struct State {
     pub(super) counts: Counts,
     /// Once a pod has a mirror.
     pub(super) indexes: Option<Indexes>,
+    /// What there is in these beside the roots.
+    pub(super) system: System,
 }
 
 /// A job whose wrapper waits.
@@ -115,9 +119,11 @@ impl Hub {
             pods: pods.collect(),
             counts: Counts::default(),
             indexes: None,
+            system: System::of(&config.roots),
         };
         let hub = Rc::new(Self {
             identities: Identities::new(Arc::clone(&config.rules), config.relaxed.clone()),
+            walking: tokio::sync::Mutex::default(),
             config: Rc::new(config),
             begun: Instant::now(),
             state: RefCell::new(state),
@@ -196,6 +202,9 @@ impl Hub {
                 found
             }
         };
+        if let Some(own) = &own {
+            system::make_ready(self, &need.tool, own).await;
+        }
         if let Some(why) = self.why_not_elsewhere(&need, own.as_deref()) {
             self.ran_locally(&why);
             let _ = outbox.message(&ToClient::RunLocally { why });
@@ -210,6 +219,7 @@ impl Hub {
             tool: need.tool,
             program: need.program,
             identity: own.as_ref().map(|own| own.identity),
+            bare: own.as_ref().and_then(|own| own.bare),
             needs: need.needs,
             overlay_only,
             hub_has_tool,
@@ -310,15 +320,15 @@ impl State {
             return;
         };
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
-        let stamp = now_stamp();
-        if there.config.files == Files::Mirror
-            && let Some(indexes) = &mut self.indexes
-            && let Err(error) = there.mirror.update(indexes, &mut |it| outbox.message(it))
-        {
+        let stamp = clock::now_stamp();
+        let offered = there.offer.tools.get(tool_index);
+        let tools = waiting.own.as_deref().zip(offered);
+        let files = (&mut self.indexes, self.system.roots);
+        if let Err(error) = system::update(&mut there.mirror, files, tools, outbox) {
             tracing::warn!("pod `{}`: {error:#}", there.config.name);
             // Without its files there is no job; the core hears of it as of any lost pod.
             outbox.close();
-            return;
+            return self.forget_system();
         }
         waiting.run = Some(run);
         self.runs.insert(
@@ -365,16 +375,6 @@ impl State {
         if let Some(waiting) = self.jobs.remove(&job) {
             let _ = waiting.outbox.message(message);
         }
-    }
-}
-
-/// The hub's time as the kernel stamps files with it: the coarse clock, since a file changed after
-/// this moment must never look older than it.
-fn now_stamp() -> Stamp {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    Stamp {
-        seconds: time.tv_sec,
-        nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0),
     }
 }
 

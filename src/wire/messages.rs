@@ -168,6 +168,15 @@ pub enum ToPod {
         #[serde(with = "serde_bytes")]
         task: Vec<u8>,
     },
+    /// Jobs from here on shall see these directories of the hub's system at their own paths, in
+    /// place of the pod's. Each is mirrored as a root of its own: they are numbered on from the
+    /// last root, and new ones are only ever added at the end.
+    System {
+        /// By their real paths on the hub.
+        trees: Vec<Bytes>,
+        /// Directories of the pod's that the hub has not, and that shall be seen empty.
+        absent: Vec<Bytes>,
+    },
     /// What changed in a root since the last such message, which a mirror takes over before any
     /// job that comes after it. Long lists come in parts.
     Changes {
@@ -308,6 +317,10 @@ pub struct OfferedTool {
     pub identity: Digest,
     /// For people.
     pub version: String,
+    /// The same as the identity but for the directories that it searches, if it searches any.
+    pub bare: Option<Digest>,
+    /// These directories, by their real paths there.
+    pub searched: Vec<Bytes>,
 }
 
 /// The hub's state, for `cpods status`.

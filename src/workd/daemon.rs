@@ -211,6 +211,8 @@ fn given_tools(tools: &[String]) -> anyhow::Result<FindTools> {
             program: program.into_owned(),
             path: path.into(),
             identity: Digest::of(&content),
+            bare: None,
+            searched: Vec::new(),
             version: "as given".into(),
         });
     }

@@ -28,6 +28,7 @@
 //! | [`report`] | what the machine has and lacks |
 //! | [`daemon`] | command line, sockets, signals |
 
+mod answers;
 pub mod capture;
 pub mod daemon;
 pub mod file;

@@ -1,9 +1,11 @@
 //! One hub's connection: reads its messages, keeps its jobs, writes their answers.
 
+use super::answers;
 use super::files::{self, Place};
 use super::mirror::{Mirror, SIGN_EVERY};
 use super::run;
 use super::view::{self, View};
+use super::warden::proto::Replaced;
 use super::worker::Worker;
 use crate::paths::{Bytes, Roots};
 use crate::wire::codec;
@@ -47,6 +49,8 @@ pub(crate) struct Session {
     place: RefCell<Option<Result<Rc<Place>, String>>>,
     /// The copies of the roots, where the hub keeps such.
     mirror: RefCell<Option<Rc<Mirror>>>,
+    /// What of this pod's system jobs see otherwise.
+    replaced: RefCell<Vec<Replaced>>,
     /// Where the hub could not mount, and why; told each time.
     refused: watch::Sender<(Bytes, String)>,
     view: watch::Sender<Built>,
@@ -86,6 +90,7 @@ where
         configured: watch::Sender::default(),
         place: RefCell::default(),
         mirror: RefCell::default(),
+        replaced: RefCell::default(),
         refused: watch::Sender::default(),
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
@@ -95,7 +100,7 @@ where
     });
     let ended = tokio::select! {
         ended = hear(&mut receiver, &session) => ended,
-        ended = write_answers(&mut sender, answers) => ended,
+        ended = answers::write(&mut sender, answers) => ended,
         ended = offer(&session) => ended,
         why = files::keep(&session) => Err(std::io::Error::other(why).into()),
     };
@@ -146,6 +151,13 @@ async fn hear<R: AsyncRead + Unpin>(
                 }
             }
             ToPod::NotMounted { at, why } => drop(session.refused.send_replace((at, why))),
+            ToPod::System { trees, absent } => {
+                let replaced = session.known_mirror()?.system(&trees, absent);
+                session.replaced.replace(replaced?);
+                // Jobs from here on wait for another view.
+                session.view.send_replace(None);
+                session.renew_view();
+            }
             ToPod::Changes {
                 root,
                 changes,
@@ -177,24 +189,6 @@ async fn hear<R: AsyncRead + Unpin>(
 
 fn broken(what: &str) -> WireError {
     crate::wire::frame::FrameError::Payload(what.into()).into()
-}
-
-async fn write_answers<W: AsyncWrite + Unpin>(
-    sender: &mut Sender<W>,
-    mut answers: mpsc::Receiver<Out>,
-) -> Result<(), WireError> {
-    while let Some(answer) = answers.recv().await {
-        let mut next = Some(answer);
-        while let Some(answer) = next {
-            match answer {
-                Out::Message(message) => sender.message(&message).await?,
-                Out::Data(job, channel, bytes) => sender.data(job, channel, &bytes).await?,
-            }
-            next = answers.try_recv().ok();
-        }
-        sender.flush().await?;
-    }
-    Ok(())
 }
 
 /// Sends the offer, and again whenever it changes.
@@ -322,7 +316,10 @@ impl Session {
             // Which views there can be is found out first.
             session.worker.looked().await;
             let built = match &place {
-                Ok(place) => view::build(&session.worker, &roots, place).await,
+                Ok(place) => {
+                    let replaced = session.replaced.borrow().clone();
+                    view::build(&session.worker, &roots, place, &replaced).await
+                }
                 Err(why) => Err(why.clone()),
             };
             // The files may have gone, or come back, or the tools changed, while it was built.

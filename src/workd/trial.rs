@@ -146,7 +146,7 @@ async fn prove_in(
     tools: &[OfferedTool],
     roots: &Roots,
 ) -> Result<(ViewKind, String), String> {
-    let (view, why) = view::build(worker, roots, &Place::shared(roots)).await?;
+    let (view, why) = view::build(worker, roots, &Place::shared(roots), &[]).await?;
     let init = view.warden.take().map_err(|e| e.to_string())?;
     // Its number decides where a bare job writes, so the job is rendered for this very init.
     let mounts = view.mounts(init.number);

@@ -9,7 +9,7 @@ use super::lower::Owned;
 use super::render::Mounts;
 use super::scratch::SessionDir;
 use super::trial;
-use super::warden::proto::{RootDir, Sandbox, Scratch, Setup};
+use super::warden::proto::{Replaced, RootDir, Sandbox, Scratch, Setup};
 use super::warden::{self, Warden};
 use super::worker::{ScratchChoice, ViewChoice, Worker};
 use crate::paths::{Bytes, Roots};
@@ -124,11 +124,12 @@ pub(crate) async fn build(
     worker: &Rc<Worker>,
     roots: &Roots,
     place: &Rc<Place>,
+    replaced: &[Replaced],
 ) -> Result<(Rc<View>, String), String> {
     let config = &worker.config;
     let mut why_not = WhyNot::default();
     for way in ways(config.view, config.scratch, config.unsandboxed) {
-        let built = match start(worker, roots, place, way).await {
+        let built = match start(worker, roots, place, replaced, way).await {
             Ok(view) => trial::try_out(&view, &config.system).await.map(|()| view),
             Err(why) => Err(why),
         };
@@ -178,6 +179,7 @@ async fn start(
     worker: &Rc<Worker>,
     roots: &Roots,
     place: &Rc<Place>,
+    replaced: &[Replaced],
     way: Way,
 ) -> Result<View, String> {
     if way.sandbox == Sandbox::Landlock {
@@ -207,6 +209,7 @@ async fn start(
             .iter()
             .map(|dir| dir.as_path().into())
             .collect(),
+        replaced: replaced.to_vec(),
         warm: worker.warm.dir().into(),
         stage: dir.stage().as_path().into(),
     };

@@ -164,6 +164,8 @@ fn offer() -> Offer {
         path: "/usr/bin/gcc".into(),
         identity: Digest([7; 32]),
         version: "12".into(),
+        bare: Some(Digest([8; 32])),
+        searched: vec!["/usr/include".into()],
     };
     Offer {
         name: "pod1".into(),
@@ -294,6 +296,10 @@ fn to_and_from_pod(golden: &mut Golden) {
             tool: 3,
             task: vec![1, 2, 3],
         },
+        ToPod::System {
+            trees: vec!["/usr/include".into()],
+            absent: vec!["/usr/local/include".into()],
+        },
         ToPod::Changes {
             root: RootId(1),
             changes: changes(),
@@ -315,6 +321,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             ToPod::Configure { .. } => "to-pod.configure",
             ToPod::NotMounted { .. } => "to-pod.not-mounted",
             ToPod::Start { .. } => "to-pod.start",
+            ToPod::System { .. } => "to-pod.system",
             ToPod::Changes { .. } => "to-pod.changes",
             ToPod::Content { .. } => "to-pod.content",
             ToPod::Gone { .. } => "to-pod.gone",

@@ -1,5 +1,6 @@
 //! The thread's own: what it was told, in order, and how far it has come.
 
+use super::own;
 use super::store::Store;
 use super::tree::Tree;
 use super::{Command, Progress};
@@ -22,6 +23,10 @@ const MOST_ASKED: usize = 16 << 10;
 /// Makes the changes of all roots.
 pub(super) struct Keeper {
     trees: Vec<Tree>,
+    /// How many of them are roots.
+    roots: usize,
+    /// Where this pod may have the same as the others, in their order.
+    own: Vec<PathBuf>,
     store: Store,
     out: tokio::sync::mpsc::Sender<Out>,
     /// Parts of a list whose end has not come.
@@ -56,6 +61,8 @@ impl Keeper {
         });
         Ok(Self {
             trees: trees.collect::<io::Result<_>>()?,
+            roots: places.len(),
+            own: Vec::new(),
             store,
             out,
             parts: vec![Vec::new(); places.len()],
@@ -97,6 +104,12 @@ impl Keeper {
     /// The disk's, or of a hub that breaks the protocol. Nothing can be done any more.
     pub(super) fn take(&mut self, command: Command, stop: &AtomicBool) -> io::Result<bool> {
         match command {
+            Command::Tree(place, own) => {
+                let tree = Tree::open(&place.join("files"), &place.join("index"))?;
+                self.trees.push(tree);
+                self.parts.push(Vec::new());
+                self.own.push(own);
+            }
             Command::Changes(root, changes, more) => {
                 let root = usize::from(root.0);
                 let parts = self.parts.get_mut(root);
@@ -137,7 +150,7 @@ impl Keeper {
             self.trees[root].apply(list, everything, &self.store, &self.gone, stop)?;
             self.gone.clear();
             self.made += 1;
-            if everything && self.whole.insert(root) && self.whole.len() == self.trees.len() {
+            if everything && self.whole.insert(root) && self.whole.len() == self.roots {
                 self.store.sweep()?;
             }
             self.ask()?;
@@ -151,7 +164,11 @@ impl Keeper {
         let Some((root, list, _)) = self.waiting.front() else {
             return Ok(());
         };
-        let digests = self.trees[*root].lacks(list, &self.store);
+        let mut digests = self.trees[*root].lacks(list, &self.store);
+        let own = root.checked_sub(self.roots);
+        if let Some(own) = own.and_then(|number| self.own.get(number)) {
+            own::take(own, list, &mut digests, &self.store)?;
+        }
         self.lacking.extend(&digests);
         let root = RootId(u16::try_from(*root).unwrap_or(u16::MAX));
         for digests in digests.chunks(MOST_ASKED) {

@@ -5,6 +5,7 @@
 
 mod keeper;
 mod on_disk;
+mod own;
 mod store;
 mod tree;
 
@@ -14,8 +15,9 @@ mod tests;
 pub(crate) use store::Made;
 
 use super::session::Out;
+use super::warden::proto::Replaced;
 use crate::job::Digest;
-use crate::paths::{RootId, Roots};
+use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, More};
 use keeper::Keeper;
 use rustix::fd::OwnedFd;
@@ -41,6 +43,8 @@ pub(crate) const SIGN_EVERY: Duration = Duration::from_secs(3);
 /// What a session's thread is told.
 #[derive(Debug)]
 pub(crate) enum Command {
+    /// One more copy: where, and where this pod may have the same.
+    Tree(PathBuf, PathBuf),
     Changes(RootId, Vec<Change>, More),
     Content(Digest, Vec<u8>, bool),
     Gone(Digest),
@@ -52,7 +56,7 @@ impl Command {
     fn bytes(&self) -> usize {
         match self {
             Self::Content(_, packed, _) => packed.len().min(WAITING_BYTES),
-            Self::Changes(..) | Self::Gone(_) | Self::Made(..) => 0,
+            Self::Tree(..) | Self::Changes(..) | Self::Gone(_) | Self::Made(..) => 0,
         }
     }
 }
@@ -76,6 +80,9 @@ pub(crate) struct Mirror {
     come: Cell<u64>,
     progress: watch::Receiver<Progress>,
     dirs: Vec<PathBuf>,
+    base: PathBuf,
+    /// Copies beside the roots'.
+    system: Cell<usize>,
     made: Made,
     room: Arc<Semaphore>,
     stop: Arc<AtomicBool>,
@@ -93,15 +100,14 @@ impl Mirror {
         out: tokio::sync::mpsc::Sender<Out>,
     ) -> io::Result<Self> {
         let (base, lock) = own_folder(&cache.join("mirror"), hub)?;
-        let places = roots.iter().map(|(_, path)| {
-            let key = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
-            base.join(&key[..16])
-        });
+        let places = roots.iter().map(|(_, path)| base.join(key(path)));
         let places: Vec<PathBuf> = places.collect();
         let (commands, told) = mpsc::channel();
         let (told_progress, progress) = watch::channel(Progress::default());
         let content = base.join("content");
         let mirror = Self {
+            base,
+            system: Cell::new(0),
             made: Made(commands.clone()),
             commands,
             come: Cell::new(0),
@@ -135,6 +141,33 @@ impl Mirror {
     /// Where the copies are, root by root.
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         self.dirs.clone()
+    }
+
+    /// Keeps copies of these directories of the hub's system, too: those that it keeps already come
+    /// first. Says what jobs are to see: them, and nothing where there is `absent`.
+    ///
+    /// # Errors
+    /// The cache folder cannot be used.
+    pub(crate) fn system(&self, trees: &[Bytes], absent: Vec<Bytes>) -> io::Result<Vec<Replaced>> {
+        let mut replaced = Vec::new();
+        for (number, path) in trees.iter().enumerate() {
+            let place = self.base.join(format!("system-{}", key(path.as_path())));
+            let files = place.join("files");
+            fs::create_dir_all(&files)?;
+            if number >= self.system.get() {
+                self.tell(Command::Tree(place, path.as_path().into()));
+            }
+            replaced.push(Replaced {
+                path: path.clone(),
+                files: Some(files.as_path().into()),
+            });
+        }
+        self.system.set(trees.len());
+        let absent = absent
+            .into_iter()
+            .map(|path| Replaced { path, files: None });
+        replaced.extend(absent);
+        Ok(replaced)
     }
 
     /// Where what jobs wrote is kept.
@@ -231,6 +264,11 @@ impl Mirror {
         let seen = seen.map_err(|_| "the mirror's thread has ended".to_owned())?;
         seen.trouble.clone().map_or(Ok(()), Err)
     }
+}
+
+/// Names the copy of a directory.
+fn key(path: &Path) -> String {
+    Digest::of(path.as_os_str().as_encoded_bytes()).to_string()[..16].to_owned()
 }
 
 /// A folder that no other session uses: two builds of one hub may be here at a time.

@@ -7,6 +7,7 @@
 //! be named from inside: no home, no /run, no /var, no sockets.
 
 use super::proto::{Scratch, Setup};
+use super::replace;
 use super::sys::{self, Step, StepError};
 use super::system;
 use crate::paths::Bytes;
@@ -43,6 +44,9 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
     build.host(setup)?;
     for name in system::names(&setup.system) {
         build.system(&name)?;
+    }
+    if setup.view == ViewKind::Overlay {
+        replace::show(stage, &setup.replaced)?;
     }
     build.devices()?;
     build.roots(setup)?;
