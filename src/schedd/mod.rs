@@ -3,6 +3,7 @@
 //! One thread. All state is in [`state::Hub`], which tasks share and never hold across an await.
 
 mod bootstrap;
+pub(crate) mod by_need;
 mod cli;
 mod client;
 mod config;

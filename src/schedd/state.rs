@@ -8,8 +8,9 @@ use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
 use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
+use crate::wire::codec;
 use crate::wire::messages::{
-    ClientKey, Files, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
+    ClientKey, Files, Finished, JobNumber, Offer, Stamp, Submit, Task, ToClient, ToPod,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -67,6 +68,8 @@ pub(super) struct Waiting {
 pub(super) struct Running {
     job: JobId,
     pub(super) pod: PodId,
+    /// When its state of the files was fixed.
+    stamp: Stamp,
     pub(super) finished: Option<Finished>,
 }
 
@@ -80,6 +83,8 @@ pub(super) struct Pod {
     pub(super) offer: Offer,
     /// What its mirror was told, where it has one.
     pub(super) mirror: Mirror,
+    /// There is content to be sent beside everything else.
+    pub(super) due: Rc<Notify>,
     /// Why it is not connected.
     pub(super) why: String,
 }
@@ -100,6 +105,7 @@ impl Hub {
             outbox: None,
             offer: Offer::default(),
             mirror: Mirror::default(),
+            due: Rc::default(),
             why: NOT_YET.into(),
         });
         let limits = Limits {
@@ -311,40 +317,59 @@ impl State {
         };
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let stamp = now_stamp();
+        let mut inputs = Vec::new();
         if there.config.files == Files::Mirror
             && let Some(indexes) = &mut self.indexes
-            && let Err(error) = there.mirror.update(indexes, &mut |it| outbox.message(it))
         {
-            tracing::warn!("pod `{}`: {error:#}", there.config.name);
-            // Without its files there is no job; the core hears of it as of any lost pod.
-            outbox.close();
-            return;
+            let mut tell = |it: &ToPod| outbox.message(it);
+            let told = there.mirror.update(indexes, &mut tell).and_then(|()| {
+                let task: Task = codec::decode(&waiting.task)?;
+                Ok(there.mirror.inputs(indexes, task.job.reads(), &mut tell)?)
+            });
+            match told {
+                Ok(coming) => inputs = coming,
+                Err(error) => {
+                    tracing::warn!("pod `{}`: {error:#}", there.config.name);
+                    // Without its files there is no job; the core hears of it as of any lost pod.
+                    outbox.close();
+                    return;
+                }
+            }
+            there.due.notify_one();
         }
         waiting.run = Some(run);
-        self.runs.insert(
-            run,
-            Running {
-                job,
-                pod,
-                finished: None,
-            },
-        );
-        let placed = ToClient::Placed {
-            pod: there.config.name.clone(),
+        let running = Running {
+            job,
+            pod,
             stamp,
-            covered: waiting
-                .own
-                .as_ref()
-                .map(|own| own.covered.clone())
-                .unwrap_or_default(),
+            finished: None,
         };
-        let _ = waiting.outbox.message(&placed);
+        self.runs.insert(run, running);
         let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
-        let _ = outbox.message(&ToPod::Start {
+        let start = ToPod::Start {
             job: JobNumber(run.0),
             tool,
             task: waiting.task.clone(),
-        });
+            inputs,
+        };
+        self.placed_again(run, pod);
+        if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
+            let _ = outbox.message(&start);
+        }
+    }
+
+    /// Tells the wrapper that its job begins, on this pod; what it heard of it before is void.
+    pub(super) fn placed_again(&self, run: RunId, pod: PodId) {
+        let (Some(waiting), Some(running)) = (self.running(run, pod), self.runs.get(&run)) else {
+            return;
+        };
+        let own = waiting.own.as_ref();
+        let placed = ToClient::Placed {
+            pod: self.pods[pod.0 as usize].config.name.clone(),
+            stamp: running.stamp,
+            covered: own.map(|own| own.covered.clone()).unwrap_or_default(),
+        };
+        let _ = waiting.outbox.message(&placed);
     }
 
     fn finish(&mut self, job: JobId, run: RunId) {

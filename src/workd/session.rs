@@ -5,6 +5,7 @@ use super::mirror::{Mirror, SIGN_EVERY};
 use super::run;
 use super::view::{self, View};
 use super::worker::Worker;
+use crate::job::Digest;
 use crate::paths::{Bytes, Roots};
 use crate::wire::codec;
 use crate::wire::frame::Peer;
@@ -134,7 +135,9 @@ async fn hear<R: AsyncRead + Unpin>(
                 session.own.set(own);
                 if files == Files::Mirror {
                     let cache = &session.worker.config.cache;
-                    let mirror = Mirror::start(cache, &hub, &roots, session.out.clone())?;
+                    let late_after = session.worker.config.late_after;
+                    let out = session.out.clone();
+                    let mirror = Mirror::start(cache, &hub, &roots, late_after, out)?;
                     session.mirror.replace(Some(Rc::new(mirror)));
                 }
                 if session
@@ -160,7 +163,12 @@ async fn hear<R: AsyncRead + Unpin>(
                 session.known_mirror()?.content(piece, &sign).await;
             }
             ToPod::Gone { digest } => session.known_mirror()?.gone(digest),
-            ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
+            ToPod::Start {
+                job,
+                tool,
+                task,
+                inputs,
+            } => session.start(job, tool, &task, inputs)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
                     running.cancel.notify_one();
@@ -360,7 +368,13 @@ impl Session {
         offer
     }
 
-    fn start(self: &Rc<Self>, job: JobNumber, tool: u32, task: &[u8]) -> Result<(), WireError> {
+    fn start(
+        self: &Rc<Self>,
+        job: JobNumber,
+        tool: u32,
+        task: &[u8],
+        inputs: Vec<Digest>,
+    ) -> Result<(), WireError> {
         if self.configured.borrow().is_none() {
             return Err(broken("a job before the configuration"));
         }
@@ -376,7 +390,8 @@ impl Session {
         let session = Rc::clone(self);
         // What changed before this job came is there before it runs.
         let come = self.mirror().map_or(0, |mirror| mirror.come());
-        let handle = tokio::task::spawn_local(run::run(session, (job, come), tool, task, cancel));
+        let run = run::run(session, (job, come, inputs), tool, task, cancel);
+        let handle = tokio::task::spawn_local(run);
         if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
             running.task = Some(handle.abort_handle());
         }
