@@ -1,11 +1,15 @@
 //! Pods with mirrors: their beginning, and what they ask for.
 
-use super::content::{Answer, Asked};
+use super::content::{Answer, Asked, Source};
+use super::identity::Own;
 use super::mirror::{self, Indexes, Mirror};
 use super::outbox::Outbox;
 use super::state::Hub;
+use super::system;
 use crate::job::Digest;
-use crate::paths::RootId;
+use crate::paths::{Bytes, RootId};
+use crate::wire::codec;
+use crate::wire::messages::{OfferedTool, Task, ToPod};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -65,7 +69,28 @@ async fn look_ahead(hub: Rc<Hub>) {
     }
 }
 
-/// Sends content that a pod lacks, bit by bit, while other things go on.
+/// Tells a pod's mirror, if it has one, of everything that a job on it is to see, and sends what it
+/// is sure to read; gives contents that are on their way to it.
+///
+/// # Errors
+/// A directory cannot be read, or a message cannot be made.
+pub(super) fn before(
+    task: &[u8],
+    mirror: &mut Mirror,
+    (indexes, roots): (&mut Option<Indexes>, usize),
+    tools: Option<(&Own, &OfferedTool)>,
+    outbox: &Outbox,
+) -> anyhow::Result<Vec<Digest>> {
+    system::update(mirror, (&mut *indexes, roots), tools, outbox)?;
+    let Some(indexes) = indexes.as_ref().filter(|_| mirror.follows.is_some()) else {
+        return Ok(Vec::new());
+    };
+    let task: Task = codec::decode(task)?;
+    let tell = &mut |it: &ToPod| outbox.message(it);
+    Ok(mirror.inputs(indexes, task.job.reads(), tell)?)
+}
+
+/// Sends content that a pod lacks.
 pub(super) fn send(
     hub: &Rc<Hub>,
     pod: u32,
@@ -73,19 +98,91 @@ pub(super) fn send(
     digests: Vec<Digest>,
     outbox: &Rc<Outbox>,
 ) {
-    let found = hub.look(|state| {
-        let indexes = state.indexes.as_ref()?;
-        Some(mirror::find(indexes, root, &digests))
-    });
-    hub.look(|state| {
-        let name = &state.pods[pod as usize].config.name;
+    let found = {
+        let state = &mut *hub.state.borrow_mut();
+        let pod = &mut state.pods[pod as usize];
+        let name = &pod.config.name;
         tracing::debug!("pod `{name}` lacks {} contents", digests.len());
-    });
-    let mut asked = Asked::new(found.unwrap_or_default());
+        let digests = pod.mirror.not_coming(digests);
+        let indexes = state.indexes.as_ref();
+        indexes.map(|indexes| mirror::find(indexes, root, &digests))
+    };
+    send_all(hub, pod, root, found.unwrap_or_default(), outbox);
+}
+
+/// Somebody on a pod opened a file whose content is not there.
+pub(super) fn opened(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    (name, digest): (&Bytes, Digest),
+    outbox: &Rc<Outbox>,
+) {
+    let found = {
+        let state = &mut *hub.state.borrow_mut();
+        let pod = &mut state.pods[pod as usize];
+        let (shown, on) = (name.display(), &pod.config.name);
+        tracing::debug!("`{shown}` was opened on pod `{on}`");
+        let indexes = state.indexes.as_mut();
+        indexes.and_then(|indexes| pod.mirror.opened(indexes, root, name, digest))
+    };
+    send_all(hub, pod, root, found.into_iter().collect(), outbox);
+}
+
+/// A pod is without some content.
+pub(super) fn without(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    (digests, first): (&[Digest], bool),
+    outbox: &Rc<Outbox>,
+) {
+    {
+        let state = &mut *hub.state.borrow_mut();
+        let mirror = &mut state.pods[pod as usize].mirror;
+        if let Some(indexes) = &state.indexes {
+            mirror.without(indexes, root, digests, first);
+        }
+    }
+    send_what_is_due(hub, pod, outbox);
+}
+
+/// Sends what jobs that were started need and what is too much to go along with them. Never ends.
+pub(super) async fn send_when_due(hub: &Rc<Hub>, pod: u32, outbox: &Rc<Outbox>) {
+    let due = hub.look(|state| Rc::clone(&state.pods[pod as usize].due));
+    loop {
+        due.notified().await;
+        send_what_is_due(hub, pod, outbox);
+    }
+}
+
+/// Sends what a pod's mirror noted to be sent.
+pub(super) fn send_what_is_due(hub: &Rc<Hub>, pod: u32, outbox: &Rc<Outbox>) {
+    let due = {
+        let state = &mut *hub.state.borrow_mut();
+        std::mem::take(&mut state.pods[pod as usize].mirror.to_send)
+    };
+    for (root, source) in due {
+        send_all(hub, pod, root, vec![Ok(source)], outbox);
+    }
+}
+
+/// Sends content bit by bit, while other things go on.
+fn send_all(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    found: Vec<Result<Source, Digest>>,
+    outbox: &Rc<Outbox>,
+) {
+    if found.is_empty() {
+        return;
+    }
+    let mut asked = Asked::new(found);
     let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
     tokio::task::spawn_local(async move {
         loop {
-            outbox.room().await;
+            outbox.nearly_empty().await;
             let turn = tokio::task::spawn_blocking(move || (asked.turn(), asked));
             let Ok((answers, rest)) = turn.await else {
                 return outbox.close();
@@ -101,6 +198,7 @@ pub(super) fn send(
                     return outbox.close();
                 }
             }
+            send_what_is_due(&hub, pod, &outbox);
         }
     });
 }
@@ -110,7 +208,7 @@ fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> a
     let mirror = &mut state.pods[pod as usize].mirror;
     match (answer, &mut state.indexes) {
         (Answer::Piece(piece), _) => {
-            mirror.sent_bytes += piece.bytes();
+            mirror.sent(piece.digest(), piece.bytes(), piece.is_last());
             outbox.message(&piece.into_message())?;
         }
         (Answer::Gone(digest), Some(indexes)) => {

@@ -3,6 +3,7 @@
 //! One thread. All state is in [`state::Hub`], which tasks share and never hold across an await.
 
 mod bootstrap;
+pub(crate) mod by_need;
 mod cli;
 mod client;
 mod clock;
@@ -60,7 +61,7 @@ impl Schedd {
             .map(|(index, pod)| tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod)));
         let pods = pods.collect();
         tokio::task::spawn_local(accept(Rc::clone(&hub), listener));
-        tokio::task::spawn_local(state::keep_time(Rc::clone(&hub)));
+        tokio::task::spawn_local(clock::keep_time(Rc::clone(&hub)));
         Self { hub, pods }
     }
 

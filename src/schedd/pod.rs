@@ -113,6 +113,7 @@ async fn session(hub: &Rc<Hub>, index: u32, pod: &PodConfig, stream: UnixStream)
         sent = sending => sent.err().map_or(WireError::Closed, WireError::Io),
         () = hub.until_unneeded(index) => WireError::Closed,
         () = keep_alive(&outbox) => WireError::Closed,
+        () = mirrors::send_when_due(hub, index, &outbox) => WireError::Closed,
     };
     outbox.close();
     end
@@ -154,6 +155,14 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
                 FromPod::Lacks { root, digests } => {
                     mirrors::send(hub, index, root, digests, outbox);
                 }
+                FromPod::Opened { root, name, digest } => {
+                    mirrors::opened(hub, index, root, (&name, digest), outbox);
+                }
+                FromPod::Without {
+                    root,
+                    digests,
+                    first,
+                } => mirrors::without(hub, index, root, (&digests, first), outbox),
                 FromPod::Mount { .. } if pod.files != Files::Sshfs => {
                     let why = "a mount that was not offered";
                     return Err(FrameError::Payload(why.into()).into());

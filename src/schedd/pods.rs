@@ -205,9 +205,17 @@ impl Hub {
                 why,
             },
             FromPod::Cancelled { job } => Event::RunCancelled { run: RunId(job.0) },
-            FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } | FromPod::Lacks { .. } => {
+            FromPod::Again { job, why } => {
+                tracing::debug!("a job is run again there: {why}");
+                self.state.borrow().placed_again(RunId(job.0), pod);
                 return Ok(());
             }
+            FromPod::Offer(_)
+            | FromPod::Pong
+            | FromPod::Mount { .. }
+            | FromPod::Lacks { .. }
+            | FromPod::Opened { .. }
+            | FromPod::Without { .. } => return Ok(()),
         };
         self.handle(event);
         Ok(())
@@ -217,7 +225,13 @@ impl Hub {
 /// The run that a message is about.
 fn about(message: &FromPod) -> Option<JobNumber> {
     match message {
-        FromPod::Offer(_) | FromPod::Pong | FromPod::Mount { .. } | FromPod::Lacks { .. } => None,
+        FromPod::Offer(_)
+        | FromPod::Pong
+        | FromPod::Mount { .. }
+        | FromPod::Lacks { .. }
+        | FromPod::Opened { .. }
+        | FromPod::Without { .. } => None,
+        FromPod::Again { job, .. } => Some(*job),
         FromPod::Output { job, .. }
         | FromPod::Finished { job, .. }
         | FromPod::Fault { job, .. }

@@ -6,16 +6,19 @@ use super::clock;
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own, own_path};
 use super::mirror::{Indexes, Mirror};
+use super::mirrors;
 use super::outbox::Outbox;
 use super::system::{self, System};
 use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
-use crate::wire::messages::{ClientKey, Finished, JobNumber, Offer, Submit, ToClient, ToPod};
+use crate::wire::messages::{
+    ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Why a pod is down that was not yet tried.
@@ -36,7 +39,7 @@ pub(super) struct Hub {
     /// Pods were taken into use or out of it.
     pub(super) wanted: Notify,
     /// The core's next time-out may have changed.
-    tick: Notify,
+    pub(super) tick: Notify,
     stopping: Cell<bool>,
     stop: Notify,
 }
@@ -71,6 +74,8 @@ pub(super) struct Waiting {
 pub(super) struct Running {
     job: JobId,
     pub(super) pod: PodId,
+    /// When its state of the files was fixed.
+    stamp: Stamp,
     pub(super) finished: Option<Finished>,
 }
 
@@ -84,6 +89,8 @@ pub(super) struct Pod {
     pub(super) offer: Offer,
     /// What its mirror was told, where it has one.
     pub(super) mirror: Mirror,
+    /// There is content to be sent beside everything else.
+    pub(super) due: Rc<Notify>,
     /// Why it is not connected.
     pub(super) why: String,
 }
@@ -104,6 +111,7 @@ impl Hub {
             outbox: None,
             offer: Offer::default(),
             mirror: Mirror::default(),
+            due: Rc::default(),
             why: NOT_YET.into(),
         });
         let limits = Limits {
@@ -245,7 +253,7 @@ impl Hub {
         }
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -288,7 +296,7 @@ impl State {
     }
 
     /// Does what the core wants done.
-    fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
                 Action::StartRun {
@@ -324,37 +332,50 @@ impl State {
         let offered = there.offer.tools.get(tool_index);
         let tools = waiting.own.as_deref().zip(offered);
         let files = (&mut self.indexes, self.system.roots);
-        if let Err(error) = system::update(&mut there.mirror, files, tools, outbox) {
-            tracing::warn!("pod `{}`: {error:#}", there.config.name);
-            // Without its files there is no job; the core hears of it as of any lost pod.
-            outbox.close();
-            return self.forget_system();
-        }
-        waiting.run = Some(run);
-        self.runs.insert(
-            run,
-            Running {
-                job,
-                pod,
-                finished: None,
-            },
-        );
-        let placed = ToClient::Placed {
-            pod: there.config.name.clone(),
-            stamp,
-            covered: waiting
-                .own
-                .as_ref()
-                .map(|own| own.covered.clone())
-                .unwrap_or_default(),
+        let told = mirrors::before(&waiting.task, &mut there.mirror, files, tools, outbox);
+        let inputs = match told {
+            Ok(coming) => coming,
+            Err(error) => {
+                tracing::warn!("pod `{}`: {error:#}", there.config.name);
+                // Without its files there is no job; the core hears of it as of any lost pod.
+                outbox.close();
+                return self.forget_system();
+            }
         };
-        let _ = waiting.outbox.message(&placed);
+        there.due.notify_one();
+        waiting.run = Some(run);
+        let running = Running {
+            job,
+            pod,
+            stamp,
+            finished: None,
+        };
+        self.runs.insert(run, running);
         let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
-        let _ = outbox.message(&ToPod::Start {
+        let start = ToPod::Start {
             job: JobNumber(run.0),
             tool,
             task: waiting.task.clone(),
-        });
+            inputs,
+        };
+        self.placed_again(run, pod);
+        if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
+            let _ = outbox.message(&start);
+        }
+    }
+
+    /// Tells the wrapper that its job begins, on this pod; what it heard of it before is void.
+    pub(super) fn placed_again(&self, run: RunId, pod: PodId) {
+        let (Some(waiting), Some(running)) = (self.running(run, pod), self.runs.get(&run)) else {
+            return;
+        };
+        let own = waiting.own.as_ref();
+        let placed = ToClient::Placed {
+            pod: self.pods[pod.0 as usize].config.name.clone(),
+            stamp: running.stamp,
+            covered: own.map(|own| own.covered.clone()).unwrap_or_default(),
+        };
+        let _ = waiting.outbox.message(&placed);
     }
 
     fn finish(&mut self, job: JobId, run: RunId) {
@@ -374,25 +395,6 @@ impl State {
     fn answer(&mut self, job: JobId, message: &ToClient) {
         if let Some(waiting) = self.jobs.remove(&job) {
             let _ = waiting.outbox.message(message);
-        }
-    }
-}
-
-/// Wakes the core when it asked to be woken.
-pub(super) async fn keep_time(hub: Rc<Hub>) {
-    while !hub.is_stopping() {
-        let next = hub.look(|state| state.core.poll_timeout());
-        let sleep = next.map_or(Duration::from_secs(3600), |at| {
-            Duration::from_micros(at.since_us(hub.now()))
-        });
-        tokio::select! {
-            () = tokio::time::sleep(sleep) => {
-                let now = hub.now();
-                let mut state = hub.state.borrow_mut();
-                state.core.handle_timeout(now);
-                state.act();
-            }
-            () = hub.tick.notified() => {}
         }
     }
 }

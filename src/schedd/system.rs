@@ -83,7 +83,7 @@ pub(super) async fn make_ready(hub: &Hub, tool: &str, own: &Own) {
             let state = &mut *hub.state.borrow_mut();
             // Those of roots are there since the pod is.
             if let Some(indexes) = &mut state.indexes {
-                indexes.0.extend(walked);
+                indexes.all.extend(walked);
                 state.system.ready.insert(bare);
             }
         }
@@ -150,22 +150,22 @@ fn show(
     let searched = mirror.absent.iter().chain(&offered.searched);
     let absent = searched.filter(|dir| !has(indexes, roots, dir.as_path()));
     let absent: BTreeSet<Bytes> = absent.cloned().collect();
-    if mirror.follows == Some(indexes.0.len()) && mirror.absent == absent {
+    if mirror.follows == Some(indexes.all.len()) && mirror.absent == absent {
         return Ok(());
     }
-    let trees = indexes.0.iter().skip(roots);
+    let trees = indexes.all.iter().skip(roots);
     tell(&ToPod::System {
         trees: trees.map(|index| index.root().into()).collect(),
         absent: absent.iter().cloned().collect(),
     })?;
-    mirror.follows = Some(indexes.0.len());
+    mirror.follows = Some(indexes.all.len());
     mirror.absent = absent;
     Ok(())
 }
 
 /// Whether a directory is, or lies in, one that pods are shown.
 fn has(indexes: &Indexes, roots: usize, dir: &Path) -> bool {
-    let mut trees = indexes.0.iter().skip(roots);
+    let mut trees = indexes.all.iter().skip(roots);
     trees.any(|index| dir.starts_with(index.root()))
 }
 
@@ -181,7 +181,7 @@ impl State {
     pub(super) fn forget_system(&mut self) {
         let roots = self.system.roots;
         if let Some(indexes) = &mut self.indexes {
-            indexes.0.truncate(roots);
+            indexes.all.truncate(roots);
         }
         self.system.ready.clear();
         for pod in &mut self.pods {

@@ -167,6 +167,8 @@ pub enum ToPod {
         /// An encoded [`Task`].
         #[serde(with = "serde_bytes")]
         task: Vec<u8>,
+        /// Contents that it is sure to read and that are on their way.
+        inputs: Vec<Digest>,
     },
     /// Jobs from here on shall see these directories of the hub's system at their own paths, in
     /// place of the pod's. Each is mirrored as a root of its own: they are numbered on from the
@@ -271,6 +273,31 @@ pub enum FromPod {
         root: RootId,
         /// Which.
         digests: Vec<Digest>,
+    },
+    /// Somebody opened a file whose content is not here, and waits for it.
+    Opened {
+        /// The root.
+        root: RootId,
+        /// One of the file's names, or the last one it had.
+        name: Bytes,
+        /// The content.
+        digest: Digest,
+    },
+    /// Content that may come later and that is not here.
+    Without {
+        /// The root.
+        root: RootId,
+        /// Which.
+        digests: Vec<Digest>,
+        /// All such content that a first list names; otherwise it was here until now.
+        first: bool,
+    },
+    /// A job is run once more, here, for want of a file's content: what came of it is void.
+    Again {
+        /// The job.
+        job: JobNumber,
+        /// Why.
+        why: String,
     },
 }
 

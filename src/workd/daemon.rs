@@ -3,7 +3,7 @@
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{hours, report, session, stdio, tools};
+use super::{hours, limits, report, session, stdio, tools};
 use crate::job::Digest;
 use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
@@ -69,6 +69,9 @@ pub struct Args {
     /// Offer this program instead of looking for tools, by its rule's name (for tests)
     #[arg(long, value_name = "RULE=PATH", hide = true)]
     pub tool: Vec<String>,
+    /// Whoever opens a file whose content is not here waits no longer than this (for tests)
+    #[arg(long, value_name = "MS", hide = true)]
+    pub late_ms: Option<u64>,
     /// The directory of terminals that tell whether a person uses the machine (for tests)
     #[arg(long, value_name = "DIR", default_value = "/dev", hide = true)]
     pub terminals: PathBuf,
@@ -116,6 +119,7 @@ impl Args {
             tools,
             rules,
             machine_slots,
+            late_after: self.late_ms.map(std::time::Duration::from_millis),
             in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })
     }
@@ -162,6 +166,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         report::tell(config, found)?;
         return Ok(ExitCode::SUCCESS);
     }
+    limits::raise_files();
     let rules = Arc::new(file.load_rules()?);
     let tools = if args.tool.is_empty() {
         Tools::new(Arc::clone(&rules)).find()

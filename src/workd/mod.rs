@@ -33,6 +33,7 @@ pub mod capture;
 pub mod daemon;
 pub mod file;
 mod files;
+mod globs;
 mod health;
 mod hours;
 mod limits;

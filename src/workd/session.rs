@@ -2,17 +2,19 @@
 
 use super::answers;
 use super::files::{self, Place};
+use super::globs::Globs;
 use super::mirror::{Mirror, SIGN_EVERY};
 use super::run;
 use super::view::{self, View};
 use super::warden::proto::Replaced;
 use super::worker::Worker;
+use crate::job::Digest;
 use crate::paths::{Bytes, Roots};
 use crate::wire::codec;
 use crate::wire::frame::Peer;
 use crate::wire::messages::{Files, FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
 use crate::wire::stream::{Receiver, Sender, WireError};
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -59,7 +61,7 @@ pub(crate) struct Session {
     offer_again: Cell<bool>,
     /// Views that were begun to be built: of several at a time the last counts.
     builds: Cell<u64>,
-    globs: RefCell<HashMap<Vec<String>, GlobSet>>,
+    globs: Globs,
 }
 
 struct Running {
@@ -96,7 +98,7 @@ where
         view_kind: RefCell::default(),
         offer_again: Cell::new(false),
         builds: Cell::new(0),
-        globs: RefCell::default(),
+        globs: Globs::default(),
     });
     let ended = tokio::select! {
         ended = hear(&mut receiver, &session) => ended,
@@ -139,7 +141,9 @@ async fn hear<R: AsyncRead + Unpin>(
                 session.own.set(own);
                 if files == Files::Mirror {
                     let cache = &session.worker.config.cache;
-                    let mirror = Mirror::start(cache, &hub, &roots, session.out.clone())?;
+                    let late_after = session.worker.config.late_after;
+                    let out = session.out.clone();
+                    let mirror = Mirror::start(cache, &hub, &roots, late_after, out)?;
                     session.mirror.replace(Some(Rc::new(mirror)));
                 }
                 if session
@@ -172,7 +176,12 @@ async fn hear<R: AsyncRead + Unpin>(
                 session.known_mirror()?.content(piece, &sign).await;
             }
             ToPod::Gone { digest } => session.known_mirror()?.gone(digest),
-            ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
+            ToPod::Start {
+                job,
+                tool,
+                task,
+                inputs,
+            } => session.start(job, tool, &task, inputs)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
                     running.cancel.notify_one();
@@ -286,21 +295,9 @@ impl Session {
         self.jobs.borrow_mut().remove(&job);
     }
 
-    /// Compiled globs, kept since jobs of one tool all have the same.
+    /// Compiled globs.
     pub(crate) fn globs(&self, globs: &[String]) -> GlobSet {
-        if let Some(known) = self.globs.borrow().get(globs) {
-            return known.clone();
-        }
-        let mut builder = GlobSetBuilder::new();
-        for glob in globs {
-            match Glob::new(glob) {
-                Ok(glob) => drop(builder.add(glob)),
-                Err(error) => tracing::warn!(glob, %error, "a job's rule has a bad glob"),
-            }
-        }
-        let set = builder.build().unwrap_or_default();
-        self.globs.borrow_mut().insert(globs.to_vec(), set.clone());
-        set
+        self.globs.compiled(globs)
     }
 
     /// Builds the view, if the files are in reach. Jobs that run go on in the one they have.
@@ -357,7 +354,13 @@ impl Session {
         offer
     }
 
-    fn start(self: &Rc<Self>, job: JobNumber, tool: u32, task: &[u8]) -> Result<(), WireError> {
+    fn start(
+        self: &Rc<Self>,
+        job: JobNumber,
+        tool: u32,
+        task: &[u8],
+        inputs: Vec<Digest>,
+    ) -> Result<(), WireError> {
         if self.configured.borrow().is_none() {
             return Err(broken("a job before the configuration"));
         }
@@ -373,7 +376,8 @@ impl Session {
         let session = Rc::clone(self);
         // What changed before this job came is there before it runs.
         let come = self.mirror().map_or(0, |mirror| mirror.come());
-        let handle = tokio::task::spawn_local(run::run(session, (job, come), tool, task, cancel));
+        let run = run::run(session, (job, come, inputs), tool, task, cancel);
+        let handle = tokio::task::spawn_local(run);
         if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
             running.task = Some(handle.abort_handle());
         }

@@ -112,6 +112,8 @@ pub struct Config {
     pub rules: Arc<RuleSet>,
     /// The machine-wide count, for sessions of the machine's own hub.
     pub machine_slots: Option<TakeMachineSlot>,
+    /// Whoever opens a file whose content is not here waits no longer than that, if set.
+    pub late_after: Option<std::time::Duration>,
     /// Asked now and then, if no slots shall be offered while it is so.
     pub in_use: Option<IsInUse>,
 }

@@ -273,6 +273,7 @@ fn changes() -> Vec<Change> {
     let entries = entries.into_iter().chain([None]);
     let named = entries.map(|entry| Change {
         name: "a/b".into(),
+        later: entry.is_some(),
         entry,
     });
     named.collect()
@@ -295,6 +296,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             job,
             tool: 3,
             task: vec![1, 2, 3],
+            inputs: vec![Digest([9; 32])],
         },
         ToPod::System {
             trees: vec!["/usr/include".into()],
@@ -372,6 +374,20 @@ fn to_and_from_pod(golden: &mut Golden) {
             root: RootId(1),
             digests: vec![Digest([9; 32])],
         },
+        FromPod::Opened {
+            root: RootId(1),
+            name: "a/b".into(),
+            digest: Digest([9; 32]),
+        },
+        FromPod::Without {
+            root: RootId(1),
+            digests: vec![Digest([9; 32])],
+            first: true,
+        },
+        FromPod::Again {
+            job,
+            why: "for want of content".into(),
+        },
     ];
     for message in messages {
         let name = match &message {
@@ -384,6 +400,9 @@ fn to_and_from_pod(golden: &mut Golden) {
             FromPod::Cancelled { .. } => "from-pod.cancelled",
             FromPod::Pong => "from-pod.pong",
             FromPod::Lacks { .. } => "from-pod.lacks",
+            FromPod::Opened { .. } => "from-pod.opened",
+            FromPod::Without { .. } => "from-pod.without",
+            FromPod::Again { .. } => "from-pod.again",
         };
         golden.message(name, &message);
     }

@@ -1,5 +1,6 @@
 //! Pods that keep a copy of the hub's files.
 
+mod by_need;
 mod faults;
 mod many;
 

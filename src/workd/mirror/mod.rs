@@ -3,7 +3,11 @@
 //! A thread makes the changes, in the order in which the hub sent them; a job waits until those are
 //! made that came before it. Content that is not here is asked for, and everything behind it waits.
 
+mod dir;
+mod gate;
+mod holds;
 mod keeper;
+mod lease;
 mod on_disk;
 mod own;
 mod store;
@@ -12,6 +16,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use gate::{Pass, spoiled};
 pub(crate) use store::Made;
 
 use super::session::Out;
@@ -19,8 +24,9 @@ use super::warden::proto::Replaced;
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, More};
+use gate::Gate;
 use keeper::Keeper;
-use rustix::fd::OwnedFd;
+use rustix::fd::{OwnedFd, RawFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -31,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::sleep;
 
 /// Bytes of content that may wait for the disk; more are not read from the hub.
@@ -49,6 +55,17 @@ pub(crate) enum Command {
     Content(Digest, Vec<u8>, bool),
     Gone(Digest),
     Made(Digest, fs::File),
+    /// Somebody opened a file that is held.
+    Opened(RawFd),
+    /// Perhaps somebody did.
+    Look,
+    /// A job has ended.
+    Left,
+    /// A job waits for these, which the hub sends.
+    Inputs(Vec<Digest>, oneshot::Sender<()>),
+    /// A job has failed: true once it is worth another try, since a file was opened without its
+    /// content after this many had been before.
+    Failed(u64, oneshot::Sender<bool>),
 }
 
 impl Command {
@@ -56,7 +73,7 @@ impl Command {
     fn bytes(&self) -> usize {
         match self {
             Self::Content(_, packed, _) => packed.len().min(WAITING_BYTES),
-            Self::Tree(..) | Self::Changes(..) | Self::Gone(_) | Self::Made(..) => 0,
+            _ => 0,
         }
     }
 }
@@ -84,6 +101,7 @@ pub(crate) struct Mirror {
     /// Copies beside the roots'.
     system: Cell<usize>,
     made: Made,
+    gate: Arc<Gate>,
     room: Arc<Semaphore>,
     stop: Arc<AtomicBool>,
 }
@@ -97,6 +115,7 @@ impl Mirror {
         cache: &Path,
         hub: &str,
         roots: &Roots,
+        late_after: Option<Duration>,
         out: tokio::sync::mpsc::Sender<Out>,
     ) -> io::Result<Self> {
         let (base, lock) = own_folder(&cache.join("mirror"), hub)?;
@@ -106,10 +125,11 @@ impl Mirror {
         let (told_progress, progress) = watch::channel(Progress::default());
         let content = base.join("content");
         let mirror = Self {
-            base,
+            base: base.clone(),
             system: Cell::new(0),
             made: Made(commands.clone()),
-            commands,
+            gate: Gate::new(commands.clone()),
+            commands: commands.clone(),
             come: Cell::new(0),
             progress,
             dirs: places.iter().map(|place| place.join("files")).collect(),
@@ -117,17 +137,24 @@ impl Mirror {
             stop: Arc::default(),
         };
         let (room, stop) = (Arc::clone(&mirror.room), Arc::clone(&mirror.stop));
+        let gate = Arc::clone(&mirror.gate);
         std::thread::Builder::new()
             .name("mirror".into())
             .spawn(move || {
                 // Until nothing is changed any more.
                 let _lock = lock;
                 let taken = |bytes| room.add_permits(bytes);
-                let end = Keeper::open(&content, &places, out)
-                    .and_then(|keeper| keeper.run(&told, &told_progress, &stop, taken));
+                let leases = leases(&base, late_after, commands);
+                let mut keeper = Keeper::open(&content, &places, out, (gate, leases));
+                let end = match &mut keeper {
+                    Ok(keeper) => keeper.run(&told, &told_progress, &stop, taken),
+                    Err(error) => Err(std::mem::replace(error, io::ErrorKind::Other.into())),
+                };
                 if let Err(error) = end {
                     told_progress.send_modify(|it| it.trouble = Some(error.to_string()));
                 }
+                // Not before that is told: no result of a job that goes on by this counts.
+                drop(keeper);
                 room.close();
             })?;
         Ok(mirror)
@@ -136,6 +163,30 @@ impl Mirror {
     /// The session is over: what is not done yet is left undone, for the next one.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.tell(Command::Look);
+    }
+
+    /// Leave for a job to run, once it may.
+    pub(crate) async fn enter(&self) -> Pass {
+        self.gate.enter().await
+    }
+
+    /// Until these contents are here that the hub is sending, or it is known that they do not come.
+    pub(crate) async fn inputs(&self, digests: Vec<Digest>) {
+        if !digests.is_empty() {
+            let (tell, told) = oneshot::channel();
+            self.tell(Command::Inputs(digests, tell));
+            // If nobody answers the session is at its end.
+            let _ = told.await;
+        }
+    }
+
+    /// Whether somebody has opened a file without content since this count; the content is here by
+    /// then.
+    pub(crate) async fn was_opened(&self, since: u64) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.tell(Command::Failed(since, tell));
+        told.await.unwrap_or(false)
     }
 
     /// Where the copies are, root by root.
@@ -263,6 +314,28 @@ impl Mirror {
             .await;
         let seen = seen.map_err(|_| "the mirror's thread has ended".to_owned())?;
         seen.trouble.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What files without content need; none, and all content is brought at once, where it does not
+/// work.
+fn leases(
+    base: &Path,
+    late_after: Option<Duration>,
+    commands: mpsc::Sender<Command>,
+) -> Option<holds::Leases> {
+    match holds::leases(base, late_after, commands) {
+        Ok(leases) => Some(leases),
+        Err(error) => {
+            tracing::info!("all content is brought at once, for want of leases: {error}");
+            None
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn take(
     store: &Store,
 ) -> io::Result<()> {
     let mut wanted: HashSet<Digest> = lacking.iter().copied().collect();
-    for Change { name, entry } in list {
+    for Change { name, entry, .. } in list {
         let Some(entry) = entry else { continue };
         let Some(digest) = content(entry).filter(|digest| wanted.contains(digest)) else {
             continue;
