@@ -2,15 +2,16 @@
 //!
 //! Translates between wire messages and core events; decides nothing itself.
 
+mod start;
+
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own, own_path};
 use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
 use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, Request, RunId, Time};
-use crate::wire::codec;
 use crate::wire::messages::{
-    ClientKey, Files, Finished, JobNumber, Offer, Stamp, Submit, Task, ToClient, ToPod,
+    ClientKey, Finished, JobNumber, Offer, Stamp, Submit, ToClient, ToPod,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -310,68 +311,6 @@ impl State {
         }
     }
 
-    fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
-        let there = &mut self.pods[pod.0 as usize];
-        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
-            return;
-        };
-        // The state of the files is fixed from here on: see hazard "mtimes at commit".
-        let stamp = now_stamp();
-        let mut inputs = Vec::new();
-        if there.config.files == Files::Mirror
-            && let Some(indexes) = &mut self.indexes
-        {
-            let mut tell = |it: &ToPod| outbox.message(it);
-            let told = there.mirror.update(indexes, &mut tell).and_then(|()| {
-                let task: Task = codec::decode(&waiting.task)?;
-                Ok(there.mirror.inputs(indexes, task.job.reads(), &mut tell)?)
-            });
-            match told {
-                Ok(coming) => inputs = coming,
-                Err(error) => {
-                    tracing::warn!("pod `{}`: {error:#}", there.config.name);
-                    // Without its files there is no job; the core hears of it as of any lost pod.
-                    outbox.close();
-                    return;
-                }
-            }
-            there.due.notify_one();
-        }
-        waiting.run = Some(run);
-        let running = Running {
-            job,
-            pod,
-            stamp,
-            finished: None,
-        };
-        self.runs.insert(run, running);
-        let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
-        let start = ToPod::Start {
-            job: JobNumber(run.0),
-            tool,
-            task: waiting.task.clone(),
-            inputs,
-        };
-        self.placed_again(run, pod);
-        if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
-            let _ = outbox.message(&start);
-        }
-    }
-
-    /// Tells the wrapper that its job begins, on this pod; what it heard of it before is void.
-    pub(super) fn placed_again(&self, run: RunId, pod: PodId) {
-        let (Some(waiting), Some(running)) = (self.running(run, pod), self.runs.get(&run)) else {
-            return;
-        };
-        let own = waiting.own.as_ref();
-        let placed = ToClient::Placed {
-            pod: self.pods[pod.0 as usize].config.name.clone(),
-            stamp: running.stamp,
-            covered: own.map(|own| own.covered.clone()).unwrap_or_default(),
-        };
-        let _ = waiting.outbox.message(&placed);
-    }
-
     fn finish(&mut self, job: JobId, run: RunId) {
         let Some(finished) = self
             .runs
@@ -390,16 +329,6 @@ impl State {
         if let Some(waiting) = self.jobs.remove(&job) {
             let _ = waiting.outbox.message(message);
         }
-    }
-}
-
-/// The hub's time as the kernel stamps files with it: the coarse clock, since a file changed after
-/// this moment must never look older than it.
-fn now_stamp() -> Stamp {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    Stamp {
-        seconds: time.tv_sec,
-        nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0),
     }
 }
 
