@@ -2,11 +2,11 @@
 //!
 //! Translates between wire messages and core events; decides nothing itself.
 
-use super::clock;
+mod start;
+
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own, own_path};
 use super::mirror::{Indexes, Mirror};
-use super::mirrors;
 use super::outbox::Outbox;
 use super::system::{self, System};
 use crate::paths::Roots;
@@ -320,62 +320,6 @@ impl State {
                 Action::RefuseJob { job, why } => self.answer(job, &ToClient::Refused { why }),
             }
         }
-    }
-
-    fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
-        let there = &mut self.pods[pod.0 as usize];
-        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
-            return;
-        };
-        // The state of the files is fixed from here on: see hazard "mtimes at commit".
-        let stamp = clock::now_stamp();
-        let offered = there.offer.tools.get(tool_index);
-        let tools = waiting.own.as_deref().zip(offered);
-        let files = (&mut self.indexes, self.system.roots);
-        let told = mirrors::before(&waiting.task, &mut there.mirror, files, tools, outbox);
-        let inputs = match told {
-            Ok(coming) => coming,
-            Err(error) => {
-                tracing::warn!("pod `{}`: {error:#}", there.config.name);
-                // Without its files there is no job; the core hears of it as of any lost pod.
-                outbox.close();
-                return self.forget_system();
-            }
-        };
-        there.due.notify_one();
-        waiting.run = Some(run);
-        let running = Running {
-            job,
-            pod,
-            stamp,
-            finished: None,
-        };
-        self.runs.insert(run, running);
-        let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
-        let start = ToPod::Start {
-            job: JobNumber(run.0),
-            tool,
-            task: waiting.task.clone(),
-            inputs,
-        };
-        self.placed_again(run, pod);
-        if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
-            let _ = outbox.message(&start);
-        }
-    }
-
-    /// Tells the wrapper that its job begins, on this pod; what it heard of it before is void.
-    pub(super) fn placed_again(&self, run: RunId, pod: PodId) {
-        let (Some(waiting), Some(running)) = (self.running(run, pod), self.runs.get(&run)) else {
-            return;
-        };
-        let own = waiting.own.as_ref();
-        let placed = ToClient::Placed {
-            pod: self.pods[pod.0 as usize].config.name.clone(),
-            stamp: running.stamp,
-            covered: own.map(|own| own.covered.clone()).unwrap_or_default(),
-        };
-        let _ = waiting.outbox.message(&placed);
     }
 
     fn finish(&mut self, job: JobId, run: RunId) {

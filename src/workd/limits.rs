@@ -28,10 +28,10 @@ pub(super) fn raise_files() {
 
 /// Gives a child that runs jobs the limit as it was, before it executes.
 pub(super) fn restore_files(command: &mut Command) {
-    let Some(before) = FILES_BEFORE.get().cloned() else {
+    let Some(before) = FILES_BEFORE.get().copied() else {
         return;
     };
-    let restore = move || Ok(setrlimit(Resource::Nofile, before.clone())?);
+    let restore = move || Ok(setrlimit(Resource::Nofile, before)?);
     // SAFETY: a single system call, on memory that the closure owns.
     unsafe { command.pre_exec(restore) };
 }

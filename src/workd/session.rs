@@ -1,18 +1,17 @@
 //! One hub's connection: reads its messages, keeps its jobs, writes their answers.
 
+mod start;
+
 use super::answers;
 use super::files::{self, Place};
 use super::globs::Globs;
 use super::mirror::{Mirror, SIGN_EVERY};
-use super::run;
 use super::view::{self, View};
 use super::warden::proto::Replaced;
 use super::worker::Worker;
-use crate::job::Digest;
 use crate::paths::{Bytes, Roots};
-use crate::wire::codec;
 use crate::wire::frame::Peer;
-use crate::wire::messages::{Files, FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
+use crate::wire::messages::{Files, FromPod, JobNumber, Offer, ToPod, ViewKind};
 use crate::wire::stream::{Receiver, Sender, WireError};
 use globset::GlobSet;
 use std::cell::{Cell, RefCell};
@@ -352,36 +351,6 @@ impl Session {
             }
         }
         offer
-    }
-
-    fn start(
-        self: &Rc<Self>,
-        job: JobNumber,
-        tool: u32,
-        task: &[u8],
-        inputs: Vec<Digest>,
-    ) -> Result<(), WireError> {
-        if self.configured.borrow().is_none() {
-            return Err(broken("a job before the configuration"));
-        }
-        let task: Task = codec::decode(task)?;
-        let cancel = Rc::new(Notify::new());
-        let running = Running {
-            cancel: Rc::clone(&cancel),
-            task: None,
-        };
-        if self.jobs.borrow_mut().insert(job, running).is_some() {
-            return Err(broken("a job number used twice"));
-        }
-        let session = Rc::clone(self);
-        // What changed before this job came is there before it runs.
-        let come = self.mirror().map_or(0, |mirror| mirror.come());
-        let run = run::run(session, (job, come, inputs), tool, task, cancel);
-        let handle = tokio::task::spawn_local(run);
-        if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
-            running.task = Some(handle.abort_handle());
-        }
-        Ok(())
     }
 
     /// The hub is gone: so are its jobs, by the end of the warden.

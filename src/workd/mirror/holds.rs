@@ -159,19 +159,21 @@ impl Holds {
 
     /// Puts the content into all files that want it, and lets go of them. Gives their names.
     pub(super) fn fill(&mut self, digest: Digest, content: &Path) -> io::Result<Vec<Bytes>> {
+        let mut whole = Vec::new();
+        for fd in self.contents.get(&digest).into_iter().flatten() {
+            if let Some(hold) = self.all.get_mut(fd) {
+                // Should it fail, nobody is to see half of it: the session ends, then the lease.
+                hold.put(content)?;
+                whole.push(*fd);
+            }
+        }
+        // Not before all have it: whoever goes on may look at another of them, whose time is wrong
+        // while it is written.
+        self.contents.remove(&digest);
         let mut filled = Vec::new();
-        for fd in self.contents.remove(&digest).unwrap_or_default() {
-            let Some(mut hold) = self.all.remove(&fd) else {
-                continue;
-            };
-            let whole = hold.put(content);
+        for hold in whole.iter().filter_map(|fd| self.all.remove(fd)) {
             for name in &hold.names {
                 self.names.remove(name);
-            }
-            if let Err(error) = whole {
-                // Nobody is to see half of it: this ends the session, and the lease after it.
-                self.all.insert(fd, hold);
-                return Err(error);
             }
             // Closed at once, so that nobody who executes it meets one who might still write.
             let Hold { file, names, .. } = hold;
