@@ -203,7 +203,7 @@ impl Hub {
             }
         };
         if let Some(own) = &own {
-            system::make_ready(self, &need.tool, own).await;
+            system::make_ready(self, (&need.tool, &need.program), own).await;
         }
         if let Some(why) = self.why_not_elsewhere(&need, own.as_deref()) {
             self.ran_locally(&why);
@@ -322,9 +322,9 @@ impl State {
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let stamp = clock::now_stamp();
         let offered = there.offer.tools.get(tool_index);
-        let tools = waiting.own.as_deref().zip(offered);
-        let files = (&mut self.indexes, self.system.roots);
-        if let Err(error) = system::update(&mut there.mirror, files, tools, outbox) {
+        let own = waiting.own.as_deref().map(|own| (own, offered));
+        let shown = (&self.system, own);
+        if let Err(error) = system::update(&mut there.mirror, &mut self.indexes, shown, outbox) {
             tracing::warn!("pod `{}`: {error:#}", there.config.name);
             // Without its files there is no job; the core hears of it as of any lost pod.
             outbox.close();
@@ -349,7 +349,7 @@ impl State {
                 .unwrap_or_default(),
         };
         let _ = waiting.outbox.message(&placed);
-        let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
+        let tool = system::number(tool_index, &there.offer);
         let _ = outbox.message(&ToPod::Start {
             job: JobNumber(run.0),
             tool,
