@@ -29,6 +29,8 @@ pub(super) struct System {
     pub(super) roots: usize,
     /// Bare identities of tools whose headers are indexed.
     ready: BTreeSet<Digest>,
+    /// Identities of tools with which that failed, and would each time.
+    failed: BTreeSet<Digest>,
     /// The files of tools that are sent, and the number of their index.
     image: Option<(Arc<Image>, usize)>,
     /// These tools, each at a place of its own for good.
@@ -124,6 +126,9 @@ impl Wanted {
     }
 
     fn is_met(self, state: &State, bare: Digest, own: &Own) -> bool {
+        if state.system.failed.contains(&own.full) {
+            return true;
+        }
         let has_headers = state.missing(own).is_empty();
         (!self.headers || has_headers && state.system.ready.contains(&bare))
             && (!self.tool || has_headers && state.system.has_sent(own))
@@ -184,7 +189,10 @@ pub(super) async fn make_ready(hub: &Hub, (tool, program): (&str, &str), own: &O
                 state.system.add_sent((tool, program), own, &programs);
             }
         }
-        Err(error) => return tracing::warn!("`{program}` is not shown to pods: {error:#}"),
+        Err(error) => {
+            hub.state.borrow_mut().system.failed.insert(own.full);
+            return tracing::warn!("`{program}` is not shown to pods: {error:#}");
+        }
     }
     announce(hub);
 }

@@ -47,10 +47,10 @@ impl Image {
             let lock = rustix::fs::open(&dir, flags, Mode::empty())?;
             if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 for entry in fs::read_dir(&dir)? {
-                    let path = entry?.path();
-                    match path.is_symlink() {
-                        true => fs::remove_file(path)?,
-                        false => fs::remove_dir_all(path)?,
+                    let entry = entry?;
+                    match entry.file_type()?.is_dir() {
+                        true => fs::remove_dir_all(entry.path())?,
+                        false => fs::remove_file(entry.path())?,
                     }
                 }
                 return Ok(Self { dir, _lock: lock });
@@ -73,9 +73,7 @@ impl Image {
         for path in beside(closure) {
             want_all(&path, &mut wanted)?;
         }
-        let mut own = closure.clone();
-        own.paths.retain(|path| path.is_dir());
-        for path in &own.paths {
+        for path in closure.paths.iter().filter(|path| path.is_dir()) {
             want_all(path, &mut wanted)?;
         }
         for path in mounts {
@@ -193,7 +191,8 @@ fn want(path: &Path, wanted: &mut BTreeMap<PathBuf, What>) -> io::Result<()> {
 /// The same with everything below it.
 fn want_all(path: &Path, wanted: &mut BTreeMap<PathBuf, What>) -> io::Result<()> {
     want(path, wanted)?;
-    for entry in walkdir::WalkDir::new(path).min_depth(1) {
+    // Below its own name may be links to what is not there yet.
+    for entry in walkdir::WalkDir::new(path.canonicalize()?).min_depth(1) {
         let entry = entry.map_err(io::Error::other)?;
         let (kind, path) = (entry.file_type(), entry.path());
         let what = match kind {
@@ -216,13 +215,14 @@ mod tests {
         let space = tempfile::tempdir().unwrap();
         let dir = space.path().canonicalize().unwrap();
         let at = |name: &str| dir.join(name);
-        fs::create_dir_all(at("real/lib")).unwrap();
+        fs::create_dir_all(at("real/lib/data")).unwrap();
+        fs::write(at("real/lib/data/table"), "table").unwrap();
         fs::write(at("real/lib/cc1"), "cc1").unwrap();
         fs::set_permissions(at("real/lib/cc1"), fs::Permissions::from_mode(0o755)).unwrap();
         std::os::unix::fs::symlink("real", at("link")).unwrap();
         std::os::unix::fs::symlink("../link/lib/cc1", at("real/cc")).unwrap();
         let closure = Closure {
-            paths: [at("link/cc")].into(),
+            paths: [at("link/cc"), at("link/lib/data")].into(),
             programs: vec![at("real/lib/cc1")],
         };
         let image = Image::open(&at("cache")).unwrap();
@@ -236,6 +236,7 @@ mod tests {
             0o111
         );
         assert!(inside("headers").is_dir());
+        assert_eq!(fs::read(inside("link/lib/data/table")).unwrap(), b"table");
         // One that changed takes the place of the old one; another process has its own.
         fs::write(at("real/lib/cc1"), "new").unwrap();
         image.add(&closure, &[]).unwrap();
