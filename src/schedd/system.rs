@@ -173,7 +173,7 @@ pub(super) async fn make_ready(hub: &Hub, (tool, program): (&str, &str), own: &O
         }
         anyhow::Ok((walked, Some((image, is_new, toolchain::speaking(&closure)))))
     });
-    match walked.await.map_err(anyhow::Error::from).flatten() {
+    match walked.await.map_err(anyhow::Error::from).and_then(|it| it) {
         Ok((walked, sent)) => {
             let state = &mut *hub.state.borrow_mut();
             // Those of roots are there since the pod is.
