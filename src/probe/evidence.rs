@@ -36,6 +36,8 @@ pub(super) struct Evidence {
     pub(super) files: Vec<Named>,
     /// Directories that it searches, in order, as it names them.
     pub(super) searched: Vec<Named>,
+    /// Where it finds the programs and files, links on the way not followed.
+    pub(super) named: Vec<PathBuf>,
     /// Where directories that it would search, too, could appear.
     pub(super) around: Vec<PathBuf>,
 }
@@ -89,8 +91,8 @@ pub(super) enum Question<'r> {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Text(Vec<Vec<u8>>),
-    Program(Named),
-    File(Named),
+    Program(Named, Option<PathBuf>),
+    File(Named, Option<PathBuf>),
     Searched(Vec<Named>, Vec<PathBuf>),
 }
 
@@ -121,13 +123,13 @@ pub(super) fn answer(
         }
         Question::Program(name) => {
             let found = find_program(probe, program, name, asking)?;
-            Answer::Program((name.into(), found))
+            Answer::Program((name.into(), resolve(found.clone())), found)
         }
         Question::File(name) => {
             let printed = ask_name(&probe.print_file, program, name, asking)?;
             let found = PathBuf::from(OsStr::from_bytes(&printed));
             let found = Some(found).filter(|_| printed.contains(&b'/'));
-            Answer::File((name.into(), resolve(found)))
+            Answer::File((name.into(), resolve(found.clone())), found)
         }
         Question::Search(search) => {
             let said = ask(program, &search.args, asking)?;
@@ -156,8 +158,14 @@ pub(super) fn assemble(
     for answer in answers {
         match answer {
             Answer::Text(texts) => evidence.texts.extend(texts),
-            Answer::Program(program) => evidence.programs.push(program),
-            Answer::File(file) => evidence.files.push(file),
+            Answer::Program(program, path) => {
+                evidence.programs.push(program);
+                evidence.named.extend(path);
+            }
+            Answer::File(file, path) => {
+                evidence.files.push(file);
+                evidence.named.extend(path);
+            }
             Answer::Searched(directories, around) => {
                 evidence.searched.extend(directories);
                 evidence.around.extend(around);
@@ -237,7 +245,7 @@ fn find_program(
         false => ask_name(&probe.print_program, program, name, asking)?,
     };
     let called = OsStr::from_bytes(&called);
-    Ok(resolve(find_on_path(called, asking.path)))
+    Ok(find_on_path(called, asking.path))
 }
 
 fn resolve(found: Option<PathBuf>) -> Option<PathBuf> {

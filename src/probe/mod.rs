@@ -12,6 +12,7 @@
 //! - a search directory's path does, as the compiler prints it: depfiles and debug information name
 //!   headers by it, so a compiler that finds its headers elsewhere gives other bytes.
 
+mod closure;
 mod command;
 mod digests;
 mod elf;
@@ -32,6 +33,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use closure::Closure;
 pub use command::CommandError;
 pub use headers::Headers;
 pub use identity::Part;

@@ -1,5 +1,6 @@
 //! From what was gathered of a tool to what is offered of it.
 
+use super::closure::Closure;
 use super::elf::{self, Needs};
 use super::evidence::{Asking, Evidence};
 use super::gather::Ask;
@@ -24,6 +25,8 @@ pub struct Found {
     pub covered: Vec<PathBuf>,
     /// What it finds in the directories that it searches.
     pub headers: Headers,
+    /// Its own files, where all are known.
+    pub closure: Option<Closure>,
 }
 
 /// What each program in the evidence loads, where that counts.
@@ -88,6 +91,7 @@ pub(super) fn offer(
         parts,
         covered: covered.collect(),
         headers,
+        closure: Closure::of(&ask.path, evidence, sources.needs),
     })
 }
 

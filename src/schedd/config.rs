@@ -122,6 +122,8 @@ pub struct PodConfig {
     pub address: Address,
     /// How it comes to the files.
     pub files: Files,
+    /// Whether it is sent this machine's compilers where it has no such.
+    pub sends_tools: bool,
     /// Jobs at a time, at most.
     pub slots: Option<u32>,
     /// The view it shall offer.
@@ -210,6 +212,7 @@ impl PodConfig {
             view: View::Auto,
             unsandboxed: false,
             offer: None,
+            sends_tools: false,
             withhold: BTreeSet::new(),
         })
     }
@@ -224,6 +227,7 @@ impl PodConfig {
             view,
             unsandboxed: false,
             offer: None,
+            sends_tools: false,
             withhold: BTreeSet::new(),
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::job::{Digest, Need};
 use crate::paths::Bytes;
-use crate::probe::{Found, Prober, Watch, default_cache};
+use crate::probe::{Closure, Found, Prober, Watch, default_cache};
 use crate::rules::RuleSet;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,10 @@ pub(super) struct Own {
     pub(super) bare: Option<Digest>,
     /// Its headers.
     pub(super) trees: Vec<PathBuf>,
+    /// Its own files, where all are known.
+    pub(super) closure: Option<Closure>,
+    /// Its path.
+    pub(super) path: PathBuf,
     /// Directories and files of the system's that the identity covers; none where the tool's rule
     /// names none to be searched.
     pub(super) covered: Vec<Bytes>,
@@ -181,6 +185,8 @@ impl Identities {
                     full: found.offered.identity,
                     bare: bare(&found),
                     trees: found.headers.trees,
+                    closure: found.closure,
+                    path: found.offered.path.as_path().into(),
                     identity: match relaxed {
                         true => by_version(&found.offered.version),
                         false => found.offered.identity,

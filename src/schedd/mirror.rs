@@ -110,6 +110,8 @@ pub(crate) struct Mirror {
     told: Vec<Told>,
     /// How many of the indexes it follows; none is all.
     pub(super) follows: Option<usize>,
+    /// How many of the indexes, and tools beside them, it was told to show.
+    pub(super) shown: Option<(usize, usize)>,
     /// Directories of the pod's that it shows empty.
     pub(super) absent: BTreeSet<Bytes>,
     /// Content that it has, or had.

@@ -5,7 +5,7 @@ use super::identity::Own;
 use super::mirror::{self, Indexes, Mirror};
 use super::outbox::Outbox;
 use super::state::Hub;
-use super::system;
+use super::system::{self, System};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId};
 use crate::wire::codec;
@@ -77,11 +77,11 @@ async fn look_ahead(hub: Rc<Hub>) {
 pub(super) fn before(
     task: &[u8],
     mirror: &mut Mirror,
-    (indexes, roots): (&mut Option<Indexes>, usize),
-    tools: Option<(&Own, &OfferedTool)>,
+    indexes: &mut Option<Indexes>,
+    shown: (&System, Option<(&Own, Option<&OfferedTool>)>),
     outbox: &Outbox,
 ) -> anyhow::Result<Vec<Digest>> {
-    system::update(mirror, (&mut *indexes, roots), tools, outbox)?;
+    system::update(mirror, indexes, shown, outbox)?;
     let Some(indexes) = indexes.as_ref().filter(|_| mirror.follows.is_some()) else {
         return Ok(Vec::new());
     };

@@ -24,6 +24,7 @@ mod ssh;
 mod state;
 mod status;
 mod system;
+mod toolchain;
 
 pub(crate) use cli::canonical_roots;
 pub use cli::{command, main};

@@ -270,6 +270,6 @@ pub(super) fn capabilities(
         overlay: offer.view == ViewKind::Overlay,
         own: pod.is_own(),
         machine: offer.machine.clone(),
-        tools: tools.collect(),
+        tools: tools.chain(system.sent(offer, pod)).collect(),
     }
 }

@@ -211,7 +211,7 @@ impl Hub {
             }
         };
         if let Some(own) = &own {
-            system::make_ready(self, &need.tool, own).await;
+            system::make_ready(self, (&need.tool, &need.program), own).await;
         }
         if let Some(why) = self.why_not_elsewhere(&need, own.as_deref()) {
             self.ran_locally(&why);

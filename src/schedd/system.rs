@@ -2,7 +2,8 @@
 //! its compilers find headers. With them a pod need have the same compiler, not the same headers.
 //!
 //! They are mirrored as roots are, numbered after them, to the pods that run a job only thanks to
-//! them. A pod that has the same headers is told nothing.
+//! them. A pod that has the same headers is told nothing. Where a pod is to be sent compilers that it
+//! has not, their files are one more such directory.
 
 use super::config::PodConfig;
 use super::identity::Own;
@@ -10,14 +11,16 @@ use super::mirror::{self, Indexes, Mirror, Tell};
 use super::outbox::Outbox;
 use super::pods::capabilities;
 use super::state::{Hub, State};
+use super::toolchain::{self, Image};
 use crate::index::LeaveOut;
 use crate::job::Digest;
 use crate::paths::{Bytes, Roots};
-use crate::sched::{Event, PodId};
-use crate::wire::messages::{Files, Offer, OfferedTool, ToPod, ViewKind};
-use anyhow::bail;
+use crate::sched::{Capability, Event, PodId};
+use crate::wire::messages::{Files, Offer, OfferedTool, SENT, SentTool, ToPod, ViewKind};
+use anyhow::{Context, bail};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What can be shown by now.
 #[derive(Debug, Default)]
@@ -26,13 +29,28 @@ pub(super) struct System {
     pub(super) roots: usize,
     /// Bare identities of tools whose headers are indexed.
     ready: BTreeSet<Digest>,
+    /// Identities of tools with which that failed, and would each time.
+    failed: BTreeSet<Digest>,
+    /// The files of tools that are sent, and the number of their index.
+    image: Option<(Arc<Image>, usize)>,
+    /// These tools, each at a place of its own for good.
+    sent: Vec<Sent>,
+}
+
+/// A tool of this machine's that pods are sent.
+#[derive(Debug)]
+struct Sent {
+    /// By which jobs ask for it; none once it is another one.
+    identity: Option<Digest>,
+    full: Digest,
+    tool: SentTool,
 }
 
 impl System {
     pub(super) fn of(roots: &Roots) -> Self {
         Self {
             roots: roots.iter().count(),
-            ready: BTreeSet::new(),
+            ..Self::default()
         }
     }
 
@@ -41,6 +59,37 @@ impl System {
         let bare = tool.bare.filter(|_| can_show(of, pod))?;
         self.ready.contains(&bare).then_some(bare)
     }
+
+    /// What a pod can do with tools that it is sent: after those of its offer, in their order.
+    pub(super) fn sent(&self, offer: &Offer, pod: &PodConfig) -> Vec<Capability> {
+        let sent = self.sent.iter().filter(|_| can_send(offer, pod));
+        let sent = sent.map(|sent| {
+            let of = sent.identity.filter(|_| pod.allows(&sent.tool.tool));
+            Capability {
+                tool: of.map(|_| sent.tool.tool.clone()).unwrap_or_default(),
+                program: sent.tool.program.clone(),
+                identity: sent.identity.unwrap_or(sent.full),
+                bare: None,
+            }
+        });
+        sent.collect()
+    }
+
+    fn has_sent(&self, own: &Own) -> bool {
+        self.sent.iter().any(|sent| {
+            let is_it = sent.full == own.full && sent.tool.path.as_path() == own.path;
+            sent.identity == Some(own.identity) && is_it
+        })
+    }
+}
+
+/// The number by which a pod knows a tool of the core's.
+pub(super) fn number(tool_index: usize, offer: &Offer) -> u32 {
+    let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+    match tool_index.checked_sub(offer.tools.len()) {
+        None => number(tool_index),
+        Some(sent) => SENT | number(sent),
+    }
 }
 
 /// Whether jobs on this pod can be shown other headers than its own.
@@ -48,49 +97,109 @@ fn can_show(offer: &Offer, pod: &PodConfig) -> bool {
     pod.files == Files::Mirror && offer.view == ViewKind::Overlay
 }
 
-/// Walks the headers of the hub's own tool, if a pod could do with them and they are not indexed
-/// yet.
-pub(super) async fn make_ready(hub: &Hub, tool: &str, own: &Own) {
-    let Some(bare) = own.bare else { return };
-    let missing = |state: &State| {
-        let shown = |dir: &&PathBuf| !state.has(dir);
-        own.trees.iter().filter(shown).cloned().collect::<Vec<_>>()
+/// Whether this machine's compilers run there, and may.
+fn can_send(offer: &Offer, pod: &PodConfig) -> bool {
+    can_show(offer, pod) && pod.sends_tools && offer.machine == std::env::consts::ARCH
+}
+
+/// What a connected pod could do with.
+#[derive(Clone, Copy, Default)]
+struct Wanted {
+    headers: bool,
+    tool: bool,
+}
+
+impl Wanted {
+    fn of(state: &State, tool: &str, own: &Own) -> Self {
+        let mut wanted = Self::default();
+        let pods = state.pods.iter().filter(|pod| pod.outbox.is_some());
+        for pod in pods.filter(|pod| can_show(&pod.offer, &pod.config)) {
+            let tools = || pod.offer.tools.iter().filter(|it| it.tool == tool);
+            if tools().any(|it| it.identity == own.full) {
+                continue;
+            }
+            let is_bare_same = tools().any(|it| it.bare == own.bare);
+            wanted.headers |= is_bare_same;
+            wanted.tool |= !is_bare_same && can_send(&pod.offer, &pod.config);
+        }
+        wanted
+    }
+
+    fn is_met(self, state: &State, bare: Digest, own: &Own) -> bool {
+        if state.system.failed.contains(&own.full) {
+            return true;
+        }
+        let has_headers = state.missing(own).is_empty();
+        (!self.headers || has_headers && state.system.ready.contains(&bare))
+            && (!self.tool || has_headers && state.system.has_sent(own))
+    }
+}
+
+/// Makes ready what a connected pod could do with of the hub's own tool: its headers, or all of it.
+pub(super) async fn make_ready(hub: &Hub, (tool, program): (&str, &str), own: &Own) {
+    let (Some(bare), true) = (own.bare, hub.look(|state| state.indexes.is_some())) else {
+        return;
     };
-    let is_ready = |state: &State| state.system.ready.contains(&bare) && missing(state).is_empty();
-    let helps = |state: &State| {
-        state.indexes.is_some()
-            && state.pods.iter().any(|pod| {
-                let mut tools = pod.offer.tools.iter().filter(|it| it.tool == tool);
-                can_show(&pod.offer, &pod.config)
-                    && pod.outbox.is_some()
-                    && tools.any(|it| it.identity != own.full && it.bare == Some(bare))
-            })
-    };
-    if hub.look(|state| is_ready(state) || !helps(state)) {
+    let mut wanted = hub.look(|state| Wanted::of(state, tool, own));
+    wanted.tool &= own.closure.is_some();
+    if hub.look(|state| wanted.is_met(state, bare, own)) {
         return;
     }
     let _turn = hub.walking.lock().await;
-    if hub.look(is_ready) {
+    if hub.look(|state| wanted.is_met(state, bare, own)) {
         return;
     }
-    let missing = hub.look(missing);
+    let missing = hub.look(|state| state.missing(own));
+    let image = hub.look(|state| Some(Arc::clone(&state.system.image.as_ref()?.0)));
+    let closure = own.closure.clone().filter(|_| wanted.tool);
+    let trees = own.trees.clone();
     let walked = tokio::task::spawn_blocking(move || {
         let walk = |dir: &PathBuf| mirror::walk(dir, LeaveOut::default());
-        missing.iter().map(walk).collect::<anyhow::Result<Vec<_>>>()
+        let mut walked = missing
+            .iter()
+            .map(walk)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let Some(closure) = closure else {
+            return Ok((walked, None));
+        };
+        let is_new = image.is_none();
+        let image = match image {
+            Some(image) => image,
+            None => Arc::new(Image::open(&cache_folder()?)?),
+        };
+        image.add(&closure, &trees).context("lay out a compiler")?;
+        if is_new {
+            walked.push(walk(&image.dir)?);
+        }
+        anyhow::Ok((walked, Some((image, is_new, toolchain::speaking(&closure)))))
     });
-    match walked.await {
-        Ok(Ok(walked)) => {
+    match walked.await.map_err(anyhow::Error::from).and_then(|it| it) {
+        Ok((walked, sent)) => {
             let state = &mut *hub.state.borrow_mut();
             // Those of roots are there since the pod is.
-            if let Some(indexes) = &mut state.indexes {
-                indexes.all.extend(walked);
-                state.system.ready.insert(bare);
+            let Some(indexes) = &mut state.indexes else {
+                return;
+            };
+            indexes.all.extend(walked);
+            state.system.ready.insert(bare);
+            if let Some((image, is_new, programs)) = sent {
+                if is_new {
+                    state.system.image = Some((image, indexes.all.len() - 1));
+                }
+                state.system.add_sent((tool, program), own, &programs);
             }
         }
-        Ok(Err(error)) => return tracing::warn!("headers are not shown to pods: {error:#}"),
-        Err(error) => return tracing::warn!("headers are not shown to pods: {error}"),
+        Err(error) => {
+            hub.state.borrow_mut().system.failed.insert(own.full);
+            return tracing::warn!("`{program}` is not shown to pods: {error:#}");
+        }
     }
     announce(hub);
+}
+
+fn cache_folder() -> anyhow::Result<PathBuf> {
+    let digests = crate::probe::default_cache().context("no cache folder is known")?;
+    Ok(digests.parent().context("no cache folder is known")?.into())
 }
 
 /// Tells the core anew what pods can do.
@@ -114,8 +223,8 @@ fn announce(hub: &Hub) {
 /// A directory cannot be read, or a message cannot be made.
 pub(super) fn update(
     mirror: &mut Mirror,
-    (indexes, roots): (&mut Option<Indexes>, usize),
-    job: Option<(&Own, &OfferedTool)>,
+    indexes: &mut Option<Indexes>,
+    (system, job): (&System, Option<(&Own, Option<&OfferedTool>)>),
     outbox: &Outbox,
 ) -> anyhow::Result<()> {
     // Told of nothing at its beginning, it is none.
@@ -123,42 +232,55 @@ pub(super) fn update(
         return Ok(());
     };
     let tell = &mut |it: &ToPod| outbox.message(it);
-    show(mirror, (indexes, roots), job, tell)?;
+    if let Some((own, offered)) = job {
+        show(mirror, indexes, (system, own, offered), tell)?;
+    }
     mirror.update(indexes, tell)
 }
 
-/// Tells a pod, before a job of a tool that is its own but for the headers, to show this machine's.
+/// Tells a pod, before a job, to show this machine's headers, if the tool is its own but for them, or
+/// if the tool is sent.
 fn show(
     mirror: &mut Mirror,
-    (indexes, roots): (&Indexes, usize),
-    job: Option<(&Own, &OfferedTool)>,
+    indexes: &Indexes,
+    (system, own, offered): (&System, &Own, Option<&OfferedTool>),
     tell: Tell<'_>,
 ) -> anyhow::Result<()> {
-    let Some((own, offered)) = job.filter(|(own, offered)| own.full != offered.identity) else {
-        return Ok(());
+    let is_own = |tool: &OfferedTool| {
+        // The last one is relaxed by the configuration.
+        tool.identity == own.full || own.bare.is_none() || tool.bare != own.bare
     };
-    let Some(bare) = own.bare.filter(|bare| offered.bare == Some(*bare)) else {
-        // Relaxed by the configuration.
+    if offered.is_some_and(is_own) {
         return Ok(());
-    };
-    if let Some(dir) = own.trees.iter().find(|dir| !has(indexes, roots, dir)) {
-        bail!(
-            "headers in `{}`, of {bare:?}, are not indexed",
-            dir.display()
-        );
     }
-    let searched = mirror.absent.iter().chain(&offered.searched);
+    let roots = system.roots;
+    if offered.is_none() && !system.has_sent(own) {
+        bail!("`{}` is another one by now", own.path.display());
+    }
+    if let Some(dir) = own.trees.iter().find(|dir| !has(indexes, roots, dir)) {
+        bail!("headers in `{}` are not indexed", dir.display());
+    }
+    let searched = offered.iter().flat_map(|tool| &tool.searched);
+    let searched = mirror.absent.iter().chain(searched);
     let absent = searched.filter(|dir| !has(indexes, roots, dir.as_path()));
     let absent: BTreeSet<Bytes> = absent.cloned().collect();
-    if mirror.follows == Some(indexes.all.len()) && mirror.absent == absent {
+    let state = (indexes.all.len(), system.sent.len());
+    if mirror.shown == Some(state) && mirror.absent == absent {
         return Ok(());
     }
-    let trees = indexes.all.iter().skip(roots);
+    let image = system.image.as_ref().map(|(_, number)| *number);
+    let trees = indexes.all.iter().enumerate().skip(roots);
+    let trees = trees.map(|(number, index)| match image == Some(number) {
+        true => "/".into(),
+        false => index.root().into(),
+    });
     tell(&ToPod::System {
-        trees: trees.map(|index| index.root().into()).collect(),
+        trees: trees.collect(),
         absent: absent.iter().cloned().collect(),
+        sent: system.sent.iter().map(|sent| sent.tool.clone()).collect(),
     })?;
     mirror.follows = Some(indexes.all.len());
+    mirror.shown = Some(state);
     mirror.absent = absent;
     Ok(())
 }
@@ -169,7 +291,34 @@ fn has(indexes: &Indexes, roots: usize, dir: &Path) -> bool {
     trees.any(|index| dir.starts_with(index.root()))
 }
 
+impl System {
+    fn add_sent(&mut self, (tool, program): (&str, &str), own: &Own, programs: &[PathBuf]) {
+        for sent in &mut self.sent {
+            // Its files were those that are now the new one's.
+            if sent.tool.path.as_path() == own.path {
+                sent.identity = None;
+            }
+        }
+        self.sent.push(Sent {
+            identity: Some(own.identity),
+            full: own.full,
+            tool: SentTool {
+                tool: tool.to_owned(),
+                program: program.to_owned(),
+                path: own.path.as_path().into(),
+                programs: programs.iter().map(|it| it.as_path().into()).collect(),
+            },
+        });
+    }
+}
+
 impl State {
+    /// Headers of a tool that are not indexed.
+    fn missing(&self, own: &Own) -> Vec<PathBuf> {
+        let missing = own.trees.iter().filter(|dir| !self.has(dir));
+        missing.cloned().collect()
+    }
+
     fn has(&self, dir: &Path) -> bool {
         let indexes = self.indexes.as_ref();
         indexes.is_some_and(|indexes| has(indexes, self.system.roots, dir))
@@ -183,7 +332,10 @@ impl State {
         if let Some(indexes) = &mut self.indexes {
             indexes.all.truncate(roots);
         }
-        self.system.ready.clear();
+        self.system = System {
+            roots,
+            ..System::default()
+        };
         for pod in &mut self.pods {
             if pod.mirror.follows.is_some_and(|follows| follows > roots)
                 && let Some(outbox) = &pod.outbox

@@ -162,7 +162,7 @@ pub enum ToPod {
     Start {
         /// The job.
         job: JobNumber,
-        /// The offered tool's index in the pod's last [`FromPod::Offer`].
+        /// The offered tool's index in the pod's last [`FromPod::Offer`]; or see [`ToPod::System`].
         tool: u32,
         /// An encoded [`Task`].
         #[serde(with = "serde_bytes")]
@@ -178,6 +178,9 @@ pub enum ToPod {
         trees: Vec<Bytes>,
         /// Directories of the pod's that the hub has not, and that shall be seen empty.
         absent: Vec<Bytes>,
+        /// Tools of the hub's own, for jobs whose tool is [`SENT`] and a number of one of these.
+        /// Their files are the tree `/`; such jobs see that, and nothing of the pod's system.
+        sent: Vec<SentTool>,
     },
     /// What changed in a root since the last such message, which a mirror takes over before any
     /// job that comes after it. Long lists come in parts.
@@ -316,6 +319,22 @@ pub struct Offer {
     pub view_why: String,
     /// The tools it found.
     pub tools: Vec<OfferedTool>,
+}
+
+/// Added to the number of a tool that the hub has sent.
+pub const SENT: u32 = 1 << 31;
+
+/// A tool of the hub's that a pod runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTool {
+    /// The rule's name.
+    pub tool: String,
+    /// The program's name on the hub.
+    pub program: String,
+    /// Its path there.
+    pub path: Bytes,
+    /// All programs that it consists of. Each can say its version.
+    pub programs: Vec<Bytes>,
 }
 
 /// What a job sees on a pod.

@@ -1,14 +1,15 @@
-//! Globs of jobs, compiled once: jobs of one tool all have the same.
+//! Compiled globs, kept since jobs of one tool all have the same.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 #[derive(Debug, Default)]
-pub(super) struct Globs(RefCell<HashMap<Vec<String>, GlobSet>>);
+pub(crate) struct Globs(RefCell<HashMap<Vec<String>, GlobSet>>);
 
 impl Globs {
-    pub(super) fn compiled(&self, globs: &[String]) -> GlobSet {
+    /// These; bad ones are left out, with a line in the log.
+    pub(crate) fn of(&self, globs: &[String]) -> GlobSet {
         if let Some(known) = self.0.borrow().get(globs) {
             return known.clone();
         }

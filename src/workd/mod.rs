@@ -46,6 +46,7 @@ pub mod render;
 pub mod report;
 mod run;
 mod scratch;
+mod sent;
 pub mod session;
 mod spelling;
 mod sshfs;

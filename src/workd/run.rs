@@ -130,13 +130,23 @@ pub(crate) struct Runner<'a> {
 impl Runner<'_> {
     async fn all(&self, tool: u32, task: &Task) -> Result<(Finished, OwnedFd), Stop> {
         let view = self.or_cancelled(self.session.view()).await?;
-        let view = view.map_err(Stop::Fault)?;
-        let tool = self.tool(tool, &task.job)?;
+        let mut view = view.map_err(Stop::Fault)?;
+        let shown = self.session.shown();
+        let sent = shown.tool(tool, &task.job);
+        let tool = match &sent {
+            Some(_) => sent.clone(),
+            None => self.tool(tool, &task.job)?,
+        };
         if let Some(mirror) = self.session.mirror() {
             let made = self.or_cancelled(mirror.until(self.come)).await?;
             made.map_err(Stop::Fault)?;
             self.or_cancelled(mirror.inputs(self.inputs.clone()))
                 .await?;
+        }
+        if sent.is_some() {
+            let built = self.or_cancelled(shown.view(self.session)).await?;
+            let not = |why| Stop::Declined(format!("the hub's tools do not run here: {why}"));
+            view = built.map_err(not)?;
         }
         if view.kind == ViewKind::Overlay {
             let outputs = task.job.outputs.clone();

@@ -6,14 +6,13 @@ use super::answers;
 use super::files::{self, Place};
 use super::globs::Globs;
 use super::mirror::{Mirror, SIGN_EVERY};
+use super::sent::Shown;
 use super::view::{self, View};
-use super::warden::proto::Replaced;
 use super::worker::Worker;
 use crate::paths::{Bytes, Roots};
 use crate::wire::frame::Peer;
 use crate::wire::messages::{Files, FromPod, JobNumber, Offer, ToPod, ViewKind};
 use crate::wire::stream::{Receiver, Sender, WireError};
-use globset::GlobSet;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -51,7 +50,7 @@ pub(crate) struct Session {
     /// The copies of the roots, where the hub keeps such.
     mirror: RefCell<Option<Rc<Mirror>>>,
     /// What of this pod's system jobs see otherwise.
-    replaced: RefCell<Vec<Replaced>>,
+    shown: RefCell<Rc<Shown>>,
     /// Where the hub could not mount, and why; told each time.
     refused: watch::Sender<(Bytes, String)>,
     view: watch::Sender<Built>,
@@ -60,7 +59,7 @@ pub(crate) struct Session {
     offer_again: Cell<bool>,
     /// Views that were begun to be built: of several at a time the last counts.
     builds: Cell<u64>,
-    globs: Globs,
+    pub(crate) globs: Globs,
 }
 
 struct Running {
@@ -91,7 +90,7 @@ where
         configured: watch::Sender::default(),
         place: RefCell::default(),
         mirror: RefCell::default(),
-        replaced: RefCell::default(),
+        shown: RefCell::default(),
         refused: watch::Sender::default(),
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
@@ -154,9 +153,13 @@ async fn hear<R: AsyncRead + Unpin>(
                 }
             }
             ToPod::NotMounted { at, why } => drop(session.refused.send_replace((at, why))),
-            ToPod::System { trees, absent } => {
-                let replaced = session.known_mirror()?.system(&trees, absent);
-                session.replaced.replace(replaced?);
+            ToPod::System {
+                trees,
+                absent,
+                sent,
+            } => {
+                let shown = session.known_mirror()?.system(&trees, absent)?;
+                session.shown.replace(Rc::new(Shown::new(shown, sent)));
                 // Jobs from here on wait for another view.
                 session.view.send_replace(None);
                 session.renew_view();
@@ -254,6 +257,16 @@ impl Session {
         self.mirror.borrow().clone()
     }
 
+    /// What the hub has them shown of its system.
+    pub(crate) fn shown(&self) -> Rc<Shown> {
+        Rc::clone(&self.shown.borrow())
+    }
+
+    /// Where the files are, if they are in reach.
+    pub(crate) fn place(&self) -> Option<Rc<Place>> {
+        self.place.borrow().clone()?.ok()
+    }
+
     fn known_mirror(&self) -> Result<Rc<Mirror>, WireError> {
         self.mirror()
             .ok_or_else(|| broken("a change to what is not mirrored"))
@@ -294,11 +307,6 @@ impl Session {
         self.jobs.borrow_mut().remove(&job);
     }
 
-    /// Compiled globs.
-    pub(crate) fn globs(&self, globs: &[String]) -> GlobSet {
-        self.globs.compiled(globs)
-    }
-
     /// Builds the view, if the files are in reach. Jobs that run go on in the one they have.
     fn renew_view(self: &Rc<Self>) {
         let known = self.configured.borrow().clone();
@@ -313,8 +321,8 @@ impl Session {
             session.worker.looked().await;
             let built = match &place {
                 Ok(place) => {
-                    let replaced = session.replaced.borrow().clone();
-                    view::build(&session.worker, &roots, place, &replaced).await
+                    let shown = session.shown();
+                    view::build(&session.worker, &roots, place, &shown.replaced).await
                 }
                 Err(why) => Err(why.clone()),
             };

@@ -129,7 +129,7 @@ pub(crate) async fn build(
     let config = &worker.config;
     let mut why_not = WhyNot::default();
     for way in ways(config.view, config.scratch, config.unsandboxed) {
-        let built = match start(worker, roots, place, replaced, way).await {
+        let built = match start(worker, roots, place, (replaced, None), way).await {
             Ok(view) => trial::try_out(&view, &config.system).await.map(|()| view),
             Err(why) => Err(why),
         };
@@ -147,6 +147,37 @@ pub(crate) async fn build(
                 tracing::debug!(way = way.name(), why, "view does not work");
                 why_not.add(way, why);
             }
+        }
+    }
+    Err(why_not.to_string())
+}
+
+/// What is shown in place of the pod's own: directories, and the whole of its system.
+type Shows<'a> = (&'a [Replaced], Option<&'a Path>);
+
+/// Builds a view of another system than the pod's, in which these programs run.
+///
+/// # Errors
+/// None works: why.
+pub(crate) async fn build_sent(
+    worker: &Rc<Worker>,
+    roots: &Roots,
+    place: &Rc<Place>,
+    shows: Shows<'_>,
+    programs: impl Iterator<Item = &Bytes> + Clone,
+) -> Result<Rc<View>, String> {
+    let config = &worker.config;
+    let ways = ways(ViewChoice::Overlay, config.scratch, config.unsandboxed);
+    let mut why_not = WhyNot::default();
+    for way in ways.into_iter().filter(|way| !way.sandbox.is_bare()) {
+        // That such a view confines is known from the session's other one.
+        let built = match start(worker, roots, place, shows, way).await {
+            Ok(view) => trial::speak(&view, programs.clone()).await.map(|()| view),
+            Err(why) => Err(why),
+        };
+        match built {
+            Ok(view) => return Ok(Rc::new(view)),
+            Err(why) => why_not.add(way, why),
         }
     }
     Err(why_not.to_string())
@@ -179,7 +210,7 @@ async fn start(
     worker: &Rc<Worker>,
     roots: &Roots,
     place: &Rc<Place>,
-    replaced: &[Replaced],
+    (replaced, image): Shows<'_>,
     way: Way,
 ) -> Result<View, String> {
     if way.sandbox == Sandbox::Landlock {
@@ -210,6 +241,7 @@ async fn start(
             .map(|dir| dir.as_path().into())
             .collect(),
         replaced: replaced.to_vec(),
+        image: image.map(Into::into),
         warm: worker.warm.dir().into(),
         stage: dir.stage().as_path().into(),
     };

@@ -11,7 +11,7 @@ use cpods::wire::files::{Change, Entry, EntryKind, More};
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
     ClientKey, Files, Finished, FromClient, FromPod, JobNumber, Offer, OfferedTool, PodStatus,
-    Stamp, Status, Submit, Task, ToClient, ToPod, ViewKind,
+    SentTool, Stamp, Status, Submit, Task, ToClient, ToPod, ViewKind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -301,6 +301,12 @@ fn to_and_from_pod(golden: &mut Golden) {
         ToPod::System {
             trees: vec!["/usr/include".into()],
             absent: vec!["/usr/local/include".into()],
+            sent: vec![SentTool {
+                tool: "gcc".into(),
+                program: "gcc".into(),
+                path: "/usr/bin/gcc".into(),
+                programs: vec!["/usr/lib/cc1".into()],
+            }],
         },
         ToPod::Changes {
             root: RootId(1),

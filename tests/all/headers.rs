@@ -18,6 +18,7 @@ impl Changed {
         Self::configured(hub, pod, "")
     }
 
+    /// With this, too, in the pod's configuration.
     fn configured(hub: &str, pod: &str, more: &str) -> Self {
         let farm = Farm::without_hub();
         let dir = farm.dir.path();
@@ -29,7 +30,7 @@ impl Changed {
         let worker = Daemon::new(worker.spawn().unwrap());
         let socket = socket.display();
         let config =
-            format!("{more}[[pods]]\nname = \"pod1\"\nunix = \"{socket}\"\nfiles = \"mirror\"\n");
+            format!("[[pods]]\nname = \"pod1\"\nunix = \"{socket}\"\nfiles = \"mirror\"\n{more}");
         fs::write(dir.join("hub.toml"), config).unwrap();
         let mut schedd = start(&farm, hub, "cpods-schedd", "schedd");
         schedd.arg("--socket").arg(farm.hub_socket());
@@ -150,4 +151,35 @@ fn a_change_of_the_hubs_headers_is_seen_by_the_next_job() {
     fs::write(&header, "#define A 2000\n").unwrap();
     it.farm.wait_up();
     compiled(2000);
+}
+
+/// Without a compiler, too.
+const NO_COMPILER: &str = "mount -t tmpfs none /usr/include; mount -t tmpfs none /usr/local
+    mount -t tmpfs none /usr/lib/gcc; export PATH=/usr/local/bin";
+
+#[test]
+fn a_pod_without_a_compiler_is_sent_the_hubs() {
+    let it = Changed::configured("", NO_COMPILER, "toolchain = \"send\"\n");
+    it.farm.write("a.c", C);
+    it.farm.write("a.cc", CXX);
+    let c = ["gcc", "-g", "-O2", "-MD", "-c", "a.c", "-o", "a.o"];
+    it.same(&c, &["a.o", "a.d"]);
+    let cxx = ["g++", "-g", "-MD", "-c", "a.cc", "-o", "b.o"];
+    it.same(&cxx, &["b.o", "b.d"]);
+    it.same(&c, &["a.o", "a.d"]);
+    // What it says, too, in other letters than ASCII's.
+    it.farm.write("bad.c", "int f(void) { retrun 1; }\n");
+    let bad = ["gcc", "-c", "bad.c"];
+    let there = it.farm.cc(&bad);
+    let bare = it.farm.bare(&bad);
+    assert_eq!(text(&there), text(&bare));
+}
+
+#[test]
+fn no_compiler_is_sent_unasked() {
+    let it = Changed::new("", NO_COMPILER);
+    it.farm.write("a.c", C);
+    let output = it.farm.cc(&["gcc", "-c", "a.c"]);
+    assert!(!output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("offers no gcc"), "{}", text(&output));
 }

@@ -50,4 +50,11 @@ lab_exec noheaders sh -c 'exec 2>&1; dpkg --purge --force-depends libc6-dev linu
   && rm -rf /usr/include /usr/local/include' >"$lab/noheaders/purge.log" || die "cannot remove headers"
 configure noheaders
 remote libgit2 noheaders
+
+# Another release, with another compiler: it is sent this machine's.
+other=$([ "$release" = trixie ] && echo bookworm || echo trixie)
+lab_base "$other"
+lab_guest other "$other"
+configure other 'toolchain = "send"'
+remote libgit2 other
 totals

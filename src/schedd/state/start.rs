@@ -2,7 +2,7 @@
 
 use super::{Running, State};
 use crate::sched::{JobId, PodId, RunId};
-use crate::schedd::{clock, mirrors};
+use crate::schedd::{clock, mirrors, system};
 use crate::wire::messages::{JobNumber, ToClient, ToPod};
 
 impl State {
@@ -14,9 +14,9 @@ impl State {
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let stamp = clock::now_stamp();
         let offered = there.offer.tools.get(tool_index);
-        let tools = waiting.own.as_deref().zip(offered);
-        let files = (&mut self.indexes, self.system.roots);
-        let told = mirrors::before(&waiting.task, &mut there.mirror, files, tools, outbox);
+        let own = waiting.own.as_deref().map(|own| (own, offered));
+        let (files, shown) = (&mut self.indexes, (&self.system, own));
+        let told = mirrors::before(&waiting.task, &mut there.mirror, files, shown, outbox);
         let inputs = match told {
             Ok(coming) => coming,
             Err(error) => {
@@ -35,7 +35,7 @@ impl State {
             finished: None,
         };
         self.runs.insert(run, running);
-        let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
+        let tool = system::number(tool_index, &there.offer);
         let start = ToPod::Start {
             job: JobNumber(run.0),
             tool,

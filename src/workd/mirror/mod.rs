@@ -195,18 +195,27 @@ impl Mirror {
     }
 
     /// Keeps copies of these directories of the hub's system, too: those that it keeps already come
-    /// first. Says what jobs are to see: them, and nothing where there is `absent`.
+    /// first. Says what jobs are to see: them, and nothing where there is `absent`; and where the tree `/`
+    /// is, if it is among them.
     ///
     /// # Errors
     /// The cache folder cannot be used.
-    pub(crate) fn system(&self, trees: &[Bytes], absent: Vec<Bytes>) -> io::Result<Vec<Replaced>> {
-        let mut replaced = Vec::new();
+    pub(crate) fn system(
+        &self,
+        trees: &[Bytes],
+        absent: Vec<Bytes>,
+    ) -> io::Result<(Vec<Replaced>, Option<PathBuf>)> {
+        let (mut replaced, mut whole) = (Vec::new(), None);
         for (number, path) in trees.iter().enumerate() {
             let place = self.base.join(format!("system-{}", key(path.as_path())));
             let files = place.join("files");
             fs::create_dir_all(&files)?;
             if number >= self.system.get() {
                 self.tell(Command::Tree(place, path.as_path().into()));
+            }
+            if path.as_path() == Path::new("/") {
+                whole = Some(files);
+                continue;
             }
             replaced.push(Replaced {
                 path: path.clone(),
@@ -218,7 +227,7 @@ impl Mirror {
             .into_iter()
             .map(|path| Replaced { path, files: None });
         replaced.extend(absent);
-        Ok(replaced)
+        Ok((replaced, whole))
     }
 
     /// Where what jobs wrote is kept.

@@ -79,6 +79,8 @@ pub(crate) struct Setup {
     pub(crate) roots: Vec<RootDir>,
     /// Read-only directories beside the usual ones.
     pub(crate) system: Vec<Bytes>,
+    /// A directory that is shown in place of the pod's system.
+    pub(crate) image: Option<Bytes>,
     /// What of all these is shown otherwise (overlay view).
     pub(crate) replaced: Vec<Replaced>,
     /// The pod's folder of warm directories.
