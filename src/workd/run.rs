@@ -1,6 +1,7 @@
 //! One job on this pod, from its start to its last message.
 
 mod leave;
+mod rest;
 
 use super::limits;
 use super::lower;
@@ -376,24 +377,6 @@ impl Runner<'_> {
         }
         let data = Out::Data(self.number.0, channel, bytes);
         self.session.send(data).await.map_err(|()| Stop::Unheard)
-    }
-
-    /// Removes what an init kept on disk, once its mounts are gone.
-    fn clean_later(&self, view: &View, init: u32, gone: oneshot::Receiver<Option<String>>) {
-        if let Some(dir) = view.scratch(init) {
-            let cleaner = self.session.worker.cleaner.clone();
-            tokio::task::spawn_local(async move {
-                let _ = gone.await;
-                cleaner.directory(dir);
-            });
-        }
-    }
-
-    /// Removes what an init that is gone kept on disk.
-    fn clean(&self, view: &View, init: u32) {
-        if let Some(dir) = view.scratch(init) {
-            self.session.worker.cleaner.directory(dir);
-        }
     }
 }
 
