@@ -131,3 +131,9 @@ farm_down() {
   lab__end "$lab/hub/mirror"
   lab_down --all
 }
+
+# lab_trap_farm: the guests end with the script, however it ends
+lab_trap_farm() {
+  trap farm_down EXIT
+  trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+}

@@ -1,0 +1,143 @@
+# What may happen to a farm in the middle of a build; sourced by test.sh.
+# shellcheck shell=bash disable=SC2154
+
+# farm_lua: Lua's sources on the hub, and the digests of a plain build there
+farm_lua() {
+  [ -z "${lua_ready:-}" ] || return 0
+  project_fetch lua "$place/lua"
+  hub 'command -v ninja >/dev/null || { sudo apt-get -q update; sudo apt-get -qy install --no-install-recommends ninja-build; }' \
+    >"$log" 2>&1 </dev/null || die "no ninja for the hub: $(tail -n 3 "$log")"
+  hub 'rm -rf work/lua; mkdir -p work/lua/build'
+  tar -C "$place/lua" -c src | hub 'tar -C work/lua -x'
+  lua_ninja '' "$place/lua/src" | hub 'cat >work/lua/build/build.ninja'
+  hub 'cd work/lua/build && ninja' >"$log" 2>&1 </dev/null || die "the plain build fails: $(tail -n 3 "$log")"
+  hub 'cd work/lua/build && sha256sum *.o >../plain.sums'
+  lua_ready=1
+}
+
+# build_lua: a build on the farm begins; the fault may come once it returns. It goes on as `building`
+build_lua() {
+  farm_lua
+  lua_ninja cpods-cc "$place/lua/src" | hub 'rm -rf work/lua/build; mkdir work/lua/build; cat >work/lua/build/build.ninja'
+  farm_ninja
+  for _ in $(seq 600); do
+    [ "$(find "$lab/home-hub/work/lua/build" -name '*.o' 2>/dev/null | wc -l)" -lt 3 ] || return 0
+    kill -0 $building 2>/dev/null || return 0
+    sleep 0.05
+  done
+}
+
+# farm_ninja: Ninja on the hub, in the background, as `building`; its exit code will be in $log.code
+farm_ninja() {
+  rm -f "$log.code"
+  { hub 'cd work/lua/build && exec timeout 240 ninja -j24' >"$log" 2>&1 </dev/null && echo 0 || echo $?; } >"$log.code" &
+  building=$!
+}
+
+# built: what is wrong with the build that ended
+built() {
+  tail --pid=$building -f /dev/null
+  [ "$(cat "$log.code")" = 0 ] || { echo "the build fails: $(tail -n 3 "$log" | tr '\n' ' ')"; return; }
+  # shellcheck disable=SC2016
+  hub 'cd work/lua/build && { sha256sum --quiet -c ../plain.sums 2>&1 | head -n 3
+    [ "$(ls *.o | wc -l)" = "$(wc -l <../plain.sums)" ] || echo "more or fewer objects"
+    ninja -n -d explain 2>&1 | grep -q "no work to do" || ninja -n -d explain 2>&1 | head -n 3; }' </dev/null | tr '\n' ' '
+}
+
+# back SECONDS: waits until all pods are in use; prints which are not, and why
+back() {
+  local end=$((SECONDS + $1)) down=
+  while
+    down=$(hub 'cpods status --json' </dev/null 2>&1 | python3 -c '
+import json, sys
+text = sys.stdin.read()
+try: pods = json.loads(text)["pods"]
+except ValueError: print("no status:", text[:200]); sys.exit()
+print(*(pod["name"] + ": " + pod["why"] for pod in pods if not pod["up"]), sep="; ")')
+    [ -n "$down" ]
+  do
+    [ $SECONDS -lt $end ] || { echo "not back: $down"; return; }
+    sleep 0.5
+  done
+}
+
+# fault NAME HIT [HEAL]: a fault in mid-build, and its end once the build has ended
+fault() {
+  local name=$1 hit=$2 heal=${3:-true} began problem took
+  problem=$(back 60)
+  build_lua
+  began=$(date +%s.%N)
+  $hit
+  problem+=$(built)
+  took=$(seconds "$began")
+  $heal
+  began=$(date +%s.%N)
+  problem+=$(back 90)
+  say "$name: the build ended $took s after it; all pods in use again $(seconds "$began") s after its end"
+  verdict "$name in mid-build" "$problem"
+}
+
+# killed POD PATTERN: kill -9 of the guest's processes of its user that match
+killed() {
+  # shellcheck disable=SC2016
+  lab_exec "$1" sh -c 'pids=$(pgrep -u dev "$1") && kill -KILL $pids' sh "$2" || say "nothing to kill: $2 on $1"
+}
+kill_workd() { killed box1 '^cpods-workd$'; }
+kill_schedd() { killed hub '^cpods-schedd$'; }
+kill_ssh() { killed hub '^ssh$'; }
+kill_sshfs() { killed box1 '^sshfs$'; }
+kill_sftp() { killed hub '^sftp-server$'; }
+cut_one() { farm_cut box1; }
+join_one() { farm_join box1; }
+cut_all() { farm_cut "${farm_pods[@]}"; }
+join_all() { farm_join "${farm_pods[@]}"; }
+reboot_one() { lab_reboot box1 >/dev/null; }
+freeze_one() { lab_freeze box1; }
+thaw_one() { lab_thaw box1; }
+stall_mount() {
+  # shellcheck disable=SC2016
+  lab_exec box1 sh -c 'kill -STOP $(pgrep -u dev "^sshfs$")'
+}
+tool_away() { lab_exec box1 mv /usr/bin/x86_64-linux-gnu-gcc-12 /usr/bin/gcc-gone; }
+tool_there() { lab_exec box1 mv /usr/bin/gcc-gone /usr/bin/x86_64-linux-gnu-gcc-12; }
+# Restarting both ends at once: what a person does who has read too much.
+restart_all() { hub 'systemctl --user restart cpods-schedd' </dev/null; lab_ssh box1 'systemctl --user restart cpods-workd' </dev/null; }
+
+part_builds() {
+  local began
+  back 60
+  build_lua
+  began=$(date +%s.%N)
+  verdict "Lua on the farm" "$(built)"
+  hub 'cpods status' </dev/null | grep -E '^(jobs|local|pod)' | sed 's/^/        /'
+}
+
+part_faults() {
+  fault "kill -9 of workd" kill_workd
+  fault "kill -9 of schedd" kill_schedd
+  fault "kill -9 of ssh" kill_ssh
+  fault "kill -9 of sshfs" kill_sshfs
+  fault "kill -9 of sftp-server" kill_sftp
+  fault "the link of one pod cut" cut_one join_one
+  fault "the links of all pods cut" cut_all join_all
+  fault "a frozen pod" freeze_one thaw_one
+  fault "a stalled mount" stall_mount
+  fault "a tool that is gone" tool_away tool_there
+  fault "restarts of both ends" restart_all
+  fault "a reboot of a pod" reboot_one
+}
+
+# part_interrupt: within 2 s of Ctrl-C no job of the build is left on any pod
+part_interrupt() {
+  local pod left=
+  back 60
+  build_lua
+  # shellcheck disable=SC2016
+  lab_exec hub sh -c 'kill -INT $(pgrep -x ninja)'
+  sleep 2
+  for pod in hub "${farm_pods[@]}"; do left+=$(lab_exec "$pod" pgrep -l 'cc1|^as$' || true); done
+  built >/dev/null
+  verdict "Ctrl-C: no job is left after 2 s" "$left"
+  farm_ninja
+  verdict "the build after it" "$(built)"
+}
