@@ -116,7 +116,21 @@ farm_up() {
 farm_project() {
   tar -C "$top" -c ansible systemd | hub 'rm -rf cpods/ansible cpods/systemd; tar -C cpods -x'
   tar -C "$(dirname "$dist")" -c "$(basename "$dist")" | hub 'tar -C cpods/target -x'
-  hub 'cat >cpods/ansible/inventory.yml' <"$top/tests/lab/inventory.yml"
+  # An archive of VeriFast as it would be fetched, and the sources of joyLoL.
+  local made=$lab/verifast pod
+  if [ ! -e "$made.tar.gz" ]; then
+    need gcc:gcc
+    mkdir -p "$made/verifast-lab/bin"
+    gcc -static -o "$made/verifast-lab/bin/verifast" "$top/tests/lab/verifast.c"
+    touch "$made/verifast-lab/bin/"{prelude.h,prelude_core.gh,list.gh}
+    tar -C "$made" -czf "$made.tar.gz" verifast-lab
+  fi
+  for pod in hub "${farm_pods[@]}"; do
+    lab_exec "$pod" sh -c 'cat >/var/tmp/verifast.tar.gz && chmod 644 /var/tmp/verifast.tar.gz' <"$made.tar.gz"
+  done
+  tar -C "$top/tests/lab" -c joylol | hub 'tar -x'
+  sed "s/SHA256/$(sha256sum <"$made.tar.gz" | cut -d ' ' -f 1)/" "$top/tests/lab/inventory.yml" \
+    | hub 'cat >cpods/ansible/inventory.yml'
 }
 
 # playbook NAME [ARG...]: on the hub, by its user

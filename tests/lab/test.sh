@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
-# to it in the middle of a build. Parts: install builds faults interrupt security makespan stop lint.
+# to it in the middle of a build. Parts: install tools builds faults interrupt security makespan stop lint.
 # CPODS_LAB_KEEP=1 uses the guests that there are, and leaves them.
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
 . "$top/tests/lab/faults.sh"
 . "$top/tests/lab/security.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install builds faults interrupt security makespan stop lint
+[ $# != 0 ] || set -- install tools builds faults interrupt security makespan stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""
@@ -52,6 +52,18 @@ part_install() {
   problem=$(playbook site "-e '{\"cpods_roots\": [\"~/absent\"]}' --limit cpods_hubs" 2>&1) && problem="it went through" \
     || { grep -q 'names what is no directory there' <<<"$problem" && problem=; }
   verdict "a root that is not there is refused" "$problem"
+}
+
+# part_tools: what is no package, built or unpacked on each machine, runs there
+part_tools() {
+  local said
+  back 60
+  hub 'mkdir -p work/tools && cd work/tools && echo "int right;" >a.c && echo "int wrong;" >b.c'
+  said=$(hub 'cd work/tools && export CPODS_FALLBACK=0; cpods-cc joylol a.c -o a.out; cat a.out' 2>&1) || true
+  verdict "joylol, built from sources, on a pod" "$(grep -vxF 'by joylol: int right;' <<<"$said" | tr '\n' ' ')"
+  said=$(hub 'cd work/tools && export CPODS_FALLBACK=0; cpods-cc verifast -c a.c; echo $?; cpods-cc verifast -c b.c; echo $?' 2>&1) || true
+  [ "$(tr '\n' ' ' <<<"$said")" = "0 errors found 0 b.c: it is wrong 1 " ] && said=
+  verdict "verifast, from an archive, on a pod" "$said"
 }
 
 part_stop() {
