@@ -30,6 +30,7 @@
 
 pub mod capture;
 pub mod daemon;
+mod drain;
 pub mod file;
 mod files;
 mod health;

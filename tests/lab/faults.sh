@@ -100,6 +100,24 @@ stall_mount() {
 }
 tool_away() { lab_exec box1 mv /usr/bin/x86_64-linux-gnu-gcc-12 /usr/bin/gcc-gone; }
 tool_there() { lab_exec box1 mv /usr/bin/gcc-gone /usr/bin/x86_64-linux-gnu-gcc-12; }
+# A small disk for box1's worker, while its cache lies there, and how it becomes full.
+small_disk() {
+  lab_ssh box1 'systemctl --user stop cpods-workd' </dev/null
+  lab_exec box1 mount -t tmpfs -o "size=256m,nr_inodes=20k,uid=1000,gid=1000,mode=700" small /home/dev/.cache/cpods
+  lab_ssh box1 'systemctl --user start cpods-workd' </dev/null
+}
+usual_disk() {
+  lab_ssh box1 'systemctl --user stop cpods-workd' </dev/null
+  lab_exec box1 umount -l /home/dev/.cache/cpods
+  lab_ssh box1 'systemctl --user start cpods-workd' </dev/null
+}
+fill_disk() { lab_exec box1 sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
+fill_inodes() { lab_exec box1 sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
+empty_disk() { lab_exec box1 rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }
+# why POD: what the hub says of a pod that is not in use
+why() { hub 'cpods status --json' </dev/null | python3 -c '
+import json, sys
+print(*(pod["why"] for pod in json.load(sys.stdin)["pods"] if pod["name"] == sys.argv[1]))' "$1"; }
 # Restarting both ends at once: what a person does who has read too much.
 restart_all() { hub 'systemctl --user restart cpods-schedd' </dev/null; lab_ssh box1 'systemctl --user restart cpods-workd' </dev/null; }
 
@@ -123,8 +141,27 @@ part_faults() {
   fault "a frozen pod" freeze_one thaw_one
   fault "a stalled mount" stall_mount
   fault "a tool that is gone" tool_away tool_there
+  small_disk
+  fault "a full disk" fill_disk empty_disk
+  fault "a disk without inodes" fill_inodes empty_disk
+  usual_disk
   fault "restarts of both ends" restart_all
   fault "a reboot of a pod" reboot_one
+  in_use_again
+}
+
+# in_use_again: after all that, every pod with the hub's compiler gets jobs
+in_use_again() {
+  local idle
+  back 60
+  hub 'systemctl --user restart cpods-schedd' </dev/null
+  back 60
+  build_lua
+  built >"$log.built"
+  idle=$(hub 'cpods status --json' </dev/null | python3 -c '
+import json, sys
+print(*(pod["name"] for pod in json.load(sys.stdin)["pods"] if not pod["finished"] and pod["name"] != "other"))')
+  verdict "all pods get jobs again" "$idle$(cat "$log.built")"
 }
 
 # part_interrupt: within 2 s of Ctrl-C no job of the build is left on any pod

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
-# to it in the middle of a build. Parts: install tools builds faults interrupt security makespan stop lint.
+# to it in the middle of a build. Parts: install tools builds faults interrupt security upgrade hubs makespan stop lint.
 # CPODS_LAB_KEEP=1 uses the guests that there are, and leaves them.
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
 . "$top/tests/lab/faults.sh"
 . "$top/tests/lab/security.sh"
+. "$top/tests/lab/hubs.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds faults interrupt security makespan stop lint
+[ $# != 0 ] || set -- install tools builds faults interrupt security upgrade hubs makespan stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""
@@ -64,6 +65,27 @@ part_tools() {
   said=$(hub 'cd work/tools && export CPODS_FALLBACK=0; cpods-cc verifast -c a.c; echo $?; cpods-cc verifast -c b.c; echo $?' 2>&1) || true
   [ "$(tr '\n' ' ' <<<"$said")" = "0 errors found 0 b.c: it is wrong 1 " ] && said=
   verdict "verifast, from an archive, on a pod" "$said"
+}
+
+# part_upgrade: new programs while a build runs, and not a job of it is lost
+part_upgrade() {
+  local before problem pod
+  back 60
+  before=$(hub 'sha256sum <.local/bin/cpods-workd')
+  # What follows the end of a program is not looked at: another program, that does the same.
+  hub 'for program in cpods-workd cpods-schedd cpods; do printf new >>cpods/target/dist/$program; done'
+  build_lua
+  problem=$(played upgrade)
+  verdict "upgrade.yml in mid-build" "$problem$(built)"
+  problem=
+  for pod in box1 box2 other; do
+    lab_exec "$pod" sh -c 'readlink /proc/$(pgrep -x cpods-workd | head -n 1)/exe' | grep -q '(deleted)' && problem+="the old one runs on $pod; "
+    [ "$(lab_ssh "$pod" 'sha256sum <.local/bin/cpods-workd')" != "$before" ] || problem+="the old one is on $pod; "
+  done
+  verdict "the new programs run" "$problem"
+  verdict "all pods are in use after it" "$(back 60)"
+  problem=$(played upgrade)
+  verdict "upgrade.yml again changes nothing" "$problem$(unchanged upgrade)"
 }
 
 part_stop() {
