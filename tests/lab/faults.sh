@@ -20,8 +20,10 @@ build_lua() {
   farm_lua
   lua_ninja cpods-cc "$place/lua/src" | hub 'rm -rf work/lua/build; mkdir work/lua/build; cat >work/lua/build/build.ninja'
   farm_ninja
-  for _ in $(seq 600); do
-    [ "$(find "$lab/home-hub/work/lua/build" -name '*.o' 2>/dev/null | wc -l)" -lt 3 ] || return 0
+  # Some objects are there, others are not; never the same.
+  local some=$((RANDOM % 18 + 2))
+  for _ in $(seq 2000); do
+    [ "$(find "$lab/home-hub/work/lua/build" -name '*.o' 2>/dev/null | wc -l)" -lt $some ] || return 0
     kill -0 $building 2>/dev/null || return 0
     sleep 0.05
   done
@@ -77,6 +79,30 @@ fault() {
   verdict "$name in mid-build" "$problem"
 }
 
+# often NAME HIT [HEAL]: a fault once; in a soak twenty times
+often() {
+  local n
+  for n in $(seq 1 $((${CPODS_SOAK:+19} + 1))); do fault "$@"; done
+}
+
+# noticed NAME HIT HEAL: how long it takes until `cpods status` says that box1 is not in use, and why
+noticed() {
+  local name=$1 hit=$2 heal=$3 began said= problem
+  problem=$(back 60)
+  began=$(date +%s.%N)
+  $hit
+  for _ in $(seq 60); do
+    said=$(why box1)
+    [ -z "$said" ] || break
+    sleep 0.3
+  done
+  say "$name: noticed after $(seconds "$began") s: ${said:-never}"
+  [ -n "$said" ] || problem+="it is not noticed"
+  $heal
+  problem+=$(back 60)
+  verdict "$name is noticed, and over when it is over" "$problem"
+}
+
 # killed POD PATTERN: kill -9 of the guest's processes of its user that match
 killed() {
   # shellcheck disable=SC2016
@@ -117,7 +143,7 @@ empty_disk() { lab_exec box1 rm -rf /home/dev/.cache/cpods/filler /home/dev/.cac
 # why POD: what the hub says of a pod that is not in use
 why() { hub 'cpods status --json' </dev/null | python3 -c '
 import json, sys
-print(*(pod["why"] for pod in json.load(sys.stdin)["pods"] if pod["name"] == sys.argv[1]))' "$1"; }
+print(*(pod["why"] for pod in json.load(sys.stdin)["pods"] if pod["name"] == sys.argv[1] and not pod["up"]))' "$1"; }
 # Restarting both ends at once: what a person does who has read too much.
 restart_all() { hub 'systemctl --user restart cpods-schedd' </dev/null; lab_ssh box1 'systemctl --user restart cpods-workd' </dev/null; }
 
@@ -131,11 +157,13 @@ part_builds() {
 }
 
 part_faults() {
-  fault "kill -9 of workd" kill_workd
-  fault "kill -9 of schedd" kill_schedd
-  fault "kill -9 of ssh" kill_ssh
-  fault "kill -9 of sshfs" kill_sshfs
-  fault "kill -9 of sftp-server" kill_sftp
+  often "kill -9 of workd" kill_workd
+  often "kill -9 of schedd" kill_schedd
+  often "kill -9 of ssh" kill_ssh
+  often "kill -9 of sshfs" kill_sshfs
+  often "kill -9 of sftp-server" kill_sftp
+  noticed "a frozen pod" freeze_one thaw_one
+  noticed "a cut link" cut_one join_one
   fault "the link of one pod cut" cut_one join_one
   fault "the links of all pods cut" cut_all join_all
   fault "a frozen pod" freeze_one thaw_one
