@@ -58,7 +58,9 @@ farm_ready() {
     echo "dev ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/dev
     useradd -m -s /bin/bash other 2>/dev/null || true
     rm -f /etc/apt/sources.list.d/*
-    echo "deb http://$1/ $2 main" >/etc/apt/sources.list' sh "$address:$farm_port" "$release"
+    echo "deb http://$1/ $2 main" >/etc/apt/sources.list
+    apt-get -q update' sh "$address:$farm_port" "$release" >"$lab/$1/ready.log" 2>&1 </dev/null \
+    || die "$1 is not ready: $(tail -n 3 "$lab/$1/ready.log")"
 }
 farm_port=3142
 
@@ -75,7 +77,7 @@ farm_mirror() {
     lab__note $! "$lab/hub/mirror"
   )
   for _ in {1..100}; do
-    ! grep -q ready "$lab/hub/mirror.log" || return 0
+    ! grep -qs ready "$lab/hub/mirror.log" || return 0
     sleep 0.1
   done
   die "no packages for guests: $(cat "$lab/hub/mirror.log")"
