@@ -140,6 +140,14 @@ usual_disk() {
 fill_disk() { lab_exec box1 sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
 fill_inodes() { lab_exec box1 sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
 empty_disk() { lab_exec box1 rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }
+# A worker that the hub has left behind: it speaks an older protocol.
+old_worker() {
+  lab_ssh box1 'systemctl --user stop cpods-workd; mkdir -p -m 700 /run/user/1000/cpods; cat >old_worker.py
+    systemd-run -q --user --unit=old-worker python3 ~/old_worker.py /run/user/1000/cpods/workd.sock' <"$top/tests/lab/old_worker.py"
+}
+new_worker() {
+  lab_ssh box1 'systemctl --user stop old-worker; rm -f /run/user/1000/cpods/workd.sock; systemctl --user start cpods-workd' </dev/null
+}
 # why POD: what the hub says of a pod that is not in use
 why() { hub 'cpods status --json' </dev/null | python3 -c '
 import json, sys
@@ -164,6 +172,8 @@ part_faults() {
   often "kill -9 of sftp-server" kill_sftp
   noticed "a frozen pod" freeze_one thaw_one
   noticed "a cut link" cut_one join_one
+  noticed "a worker of another protocol" old_worker new_worker
+  fault "a worker of another protocol" old_worker new_worker
   fault "the link of one pod cut" cut_one join_one
   fault "the links of all pods cut" cut_all join_all
   fault "a frozen pod" freeze_one thaw_one

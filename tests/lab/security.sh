@@ -45,20 +45,3 @@ part_security() {
     verdict "nobody but sshd listens on $pod" "$said"
   done
 }
-
-# part_makespan: sleeping jobs of fixed lengths, on all slots that have the very same libraries
-part_makespan() {
-  local slots
-  back 60
-  # shellcheck disable=SC2016
-  hub 'mkdir -p work/sleep && cd work/sleep && printf "%s\n" "#include <unistd.h>" "#include <stdlib.h>" \
-    "int main(int n, char **a) { return usleep(atoi(a[1]) * 1000); }" >s.c && gcc s.c -o s
-    { echo "rule s"; echo "  command = cpods-cc ./s \$ms && touch \$out"
-      for i in $(seq 50); do printf "build o%s: s\n  ms = 2000\n" $i; done; } >build.ninja' </dev/null
-  slots=10
-  hub 'cd work/sleep && rm -f o* && cpods-cc ./s 1 && date +%s.%N >begun && CPODS_FALLBACK=0 ninja -j24 >/dev/null; date +%s.%N >ended' </dev/null
-  said=$(hub 'paste work/sleep/begun work/sleep/ended' </dev/null | awk -v best=$((50 * 2 / slots)) '
-    { printf "%.2f s, the best possible is %d s", $2 - $1, best; if ($2 - $1 > best * 1.05) exit 1 }') \
-    && { say "50 jobs of 2 s on $slots slots: $said"; said=; }
-  verdict "sleeping jobs end within 5% of the best makespan" "$said"
-}

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
-# to it in the middle of a build. Parts: install tools builds faults interrupt security upgrade hubs makespan stop lint.
+# to it in the middle of a build. Parts: install tools builds faults interrupt security upgrade hubs measure stop lint.
 # CPODS_LAB_KEEP=1 uses the guests that there are, and leaves them.
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
 . "$top/tests/lab/faults.sh"
 . "$top/tests/lab/security.sh"
 . "$top/tests/lab/hubs.sh"
+. "$top/tests/lab/measure.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds faults interrupt security upgrade hubs makespan stop lint
+[ $# != 0 ] || set -- install tools builds faults interrupt security upgrade hubs measure stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""
