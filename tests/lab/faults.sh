@@ -106,7 +106,9 @@ noticed() {
 # killed POD PATTERN: kill -9 of the guest's processes of its user that match
 killed() {
   # shellcheck disable=SC2016
-  lab_exec "$1" sh -c 'pids=$(pgrep -u dev "$1") && kill -KILL $pids' sh "$2" || say "nothing to kill: $2 on $1"
+  # (One may have ended just before.)
+  lab_exec "$1" sh -c 'pids=$(pgrep -u dev "$1") || exit; kill -KILL $pids 2>/dev/null; true' sh "$2" \
+    || say "nothing to kill: $2 on $1"
 }
 kill_workd() { killed box1 '^cpods-workd$'; }
 kill_schedd() { killed hub '^cpods-schedd$'; }
