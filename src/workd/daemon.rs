@@ -3,7 +3,7 @@
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{hours, limits, report, session, stdio, tools};
+use super::{drain, hours, limits, report, session, stdio, tools};
 use crate::job::Digest;
 use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
@@ -274,23 +274,33 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
             log_end(session::serve(read, write, worker)).await;
             Ok(())
         }
-        Some(listener) => loop {
-            match listener.accept().await {
-                Ok((stream, _)) if is_friend(&stream) => {
-                    let worker = Rc::clone(&worker);
-                    tokio::task::spawn_local(async move {
-                        let (read, write) = stream.into_split();
-                        log_end(session::serve(read, write, worker)).await;
-                    });
-                }
-                Ok(_) => tracing::warn!("a hub of another user was turned away"),
-                Err(error) => {
-                    // Out of descriptors, most likely: what is open must end first.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
+        Some(listener) => {
+            let drained = drain::when_asked(Rc::clone(&worker));
+            tokio::select! {
+                () = accept(listener, worker) => Ok(()),
+                drained = drained => Ok(drained?),
             }
-        },
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::UnixListener, worker: Rc<Worker>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if is_friend(&stream) => {
+                let worker = Rc::clone(&worker);
+                tokio::task::spawn_local(async move {
+                    let (read, write) = stream.into_split();
+                    log_end(session::serve(read, write, worker)).await;
+                });
+            }
+            Ok(_) => tracing::warn!("a hub of another user was turned away"),
+            Err(error) => {
+                // Out of descriptors, most likely: what is open must end first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 

@@ -31,6 +31,7 @@
 mod answers;
 pub mod capture;
 pub mod daemon;
+mod drain;
 pub mod file;
 mod files;
 mod globs;
