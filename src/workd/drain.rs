@@ -47,6 +47,7 @@ mod tests {
     async fn what_has_begun_is_ended_and_nothing_more_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let worker = Worker::open(Config {
+            late_after: None,
             name: "w".into(),
             slots: 2,
             cache: dir.path().into(),
