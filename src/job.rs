@@ -159,6 +159,21 @@ pub struct Job {
     pub limits: Limits,
 }
 
+impl Job {
+    /// Files that it is sure to read, as far as its command line says.
+    pub fn reads(&self) -> impl Iterator<Item = &RootPath> {
+        let program = match &self.program {
+            Program::InRoot(pieces) => pieces.as_slice(),
+            Program::Tool => &[],
+        };
+        let program = program.iter().filter_map(|piece| match piece {
+            Piece::Path { at, .. } => Some(at),
+            Piece::Text(_) => None,
+        });
+        self.inputs.iter().chain(program)
+    }
+}
+
 /// What a job may take on a pod; 0 is as much as there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

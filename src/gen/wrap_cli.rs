@@ -12,7 +12,7 @@ use clap::Args;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -111,7 +111,7 @@ pub(super) fn run(args: &WrapArgs) -> anyhow::Result<ExitCode> {
             undone += usize::from(put(&build.path(file), original, true)?);
         }
         if !args.quiet {
-            println!("{undone} of {files} files given back");
+            say(&format!("{undone} of {files} files given back\n"));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -140,9 +140,14 @@ pub(super) fn run(args: &WrapArgs) -> anyhow::Result<ExitCode> {
         changed += usize::from(put(path, text, true)?);
     }
     if !args.quiet {
-        print!("{}", summary(&done, changed));
+        say(&summary(&done, changed));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files are written: that nobody reads this is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn decide(build: &Build, set: &RuleSet, args: &WrapArgs) -> anyhow::Result<Wrapping> {

@@ -124,7 +124,11 @@ pub fn command() -> clap::Command {
 
 /// Runs the operator's tool.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Run(_)) {
+        end_with_the_reader();
+    }
+    let result = match command {
         Command::Run(args) => run::run(args),
         Command::Status { json } => show::status(json),
         Command::Slots => show::slots(),
@@ -135,6 +139,13 @@ pub fn main() -> ExitCode {
         Command::Man { dir } => man::write(&dir),
     };
     super::exit_code("cpods", result)
+}
+
+/// Like other tools, one that only shows something ends silently when nobody reads it any more
+/// (`cpods status | head -n 1`).
+fn end_with_the_reader() {
+    // SAFETY: no handler of anybody's is replaced; Rust ignores this signal from the start.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 #[cfg(test)]

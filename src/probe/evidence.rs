@@ -36,6 +36,10 @@ pub(super) struct Evidence {
     pub(super) files: Vec<Named>,
     /// Directories that it searches, in order, as it names them.
     pub(super) searched: Vec<Named>,
+    /// Where it finds the programs and files, links on the way not followed.
+    pub(super) named: Vec<PathBuf>,
+    /// Where directories that it would search, too, could appear.
+    pub(super) around: Vec<PathBuf>,
 }
 
 /// A program's name for itself.
@@ -87,9 +91,9 @@ pub(super) enum Question<'r> {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Text(Vec<Vec<u8>>),
-    Program(Named),
-    File(Named),
-    Searched(Vec<Named>),
+    Program(Named, Option<PathBuf>),
+    File(Named, Option<PathBuf>),
+    Searched(Vec<Named>, Vec<PathBuf>),
 }
 
 /// All that a rule wants to know, in order.
@@ -119,17 +123,17 @@ pub(super) fn answer(
         }
         Question::Program(name) => {
             let found = find_program(probe, program, name, asking)?;
-            Answer::Program((name.into(), found))
+            Answer::Program((name.into(), resolve(found.clone())), found)
         }
         Question::File(name) => {
             let printed = ask_name(&probe.print_file, program, name, asking)?;
             let found = PathBuf::from(OsStr::from_bytes(&printed));
             let found = Some(found).filter(|_| printed.contains(&b'/'));
-            Answer::File((name.into(), resolve(found)))
+            Answer::File((name.into(), resolve(found.clone())), found)
         }
         Question::Search(search) => {
             let said = ask(program, &search.args, asking)?;
-            Answer::Searched(listed(search, &said))
+            Answer::Searched(listed(search, &said), around_absent(search, &said))
         }
     })
 }
@@ -154,9 +158,18 @@ pub(super) fn assemble(
     for answer in answers {
         match answer {
             Answer::Text(texts) => evidence.texts.extend(texts),
-            Answer::Program(program) => evidence.programs.push(program),
-            Answer::File(file) => evidence.files.push(file),
-            Answer::Searched(directories) => evidence.searched.extend(directories),
+            Answer::Program(program, path) => {
+                evidence.programs.push(program);
+                evidence.named.extend(path);
+            }
+            Answer::File(file, path) => {
+                evidence.files.push(file);
+                evidence.named.extend(path);
+            }
+            Answer::Searched(directories, around) => {
+                evidence.searched.extend(directories);
+                evidence.around.extend(around);
+            }
         }
     }
     let bin = resolved.parent().unwrap_or(Path::new("/"));
@@ -232,7 +245,7 @@ fn find_program(
         false => ask_name(&probe.print_program, program, name, asking)?,
     };
     let called = OsStr::from_bytes(&called);
-    Ok(resolve(find_on_path(called, asking.path)))
+    Ok(find_on_path(called, asking.path))
 }
 
 fn resolve(found: Option<PathBuf>) -> Option<PathBuf> {
@@ -257,6 +270,26 @@ fn listed(search: &Search, said: &Said) -> Vec<Named> {
         }
     }
     directories
+}
+
+/// For each directory that the tool did not find, the nearest above it that is there.
+fn around_absent(search: &Search, said: &Said) -> Vec<PathBuf> {
+    let Some(begin) = &search.absent else {
+        return Vec::new();
+    };
+    let lines = [&said.stdout, &said.stderr];
+    let lines = lines
+        .into_iter()
+        .flat_map(|it| it.split(|byte| *byte == b'\n'));
+    let absent = lines.filter_map(|line| {
+        let rest = line.strip_prefix(begin.as_bytes())?;
+        let name = rest
+            .split(|byte| *byte == b'"')
+            .find(|part| !part.is_empty())?;
+        let above = Path::new(OsStr::from_bytes(name)).ancestors();
+        above.skip(1).find_map(|dir| dir.canonicalize().ok())
+    });
+    absent.collect()
 }
 
 /// A file that the rule names itself.

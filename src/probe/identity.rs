@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Changes when the same evidence shall give another identity.
 const FORM: &[u8] = b"cpods tool 1";
+const BARE_FORM: &[u8] = b"cpods bare tool 1";
 
 /// A file or directory that could not be digested, and why.
 pub(super) type Unreadable = (PathBuf, io::Error);
@@ -57,8 +58,31 @@ pub(super) fn identify(
     evidence: &Evidence,
     sources: &mut Sources<'_, '_>,
 ) -> Result<Digest, Unreadable> {
+    let named = evidence.searched.iter().chain(&evidence.files);
+    digest_all(FORM, (tool, machine), evidence, named, sources)
+}
+
+/// The same without the directories that it searches, neither their names nor what is in them:
+/// which of those that it asks for are there is no matter of the tool itself.
+pub(super) fn identify_bare(
+    tool: &str,
+    machine: Option<&str>,
+    evidence: &Evidence,
+    sources: &mut Sources<'_, '_>,
+) -> Result<Digest, Unreadable> {
+    let named = evidence.files.iter();
+    digest_all(BARE_FORM, (tool, machine), evidence, named, sources)
+}
+
+fn digest_all<'e>(
+    form: &[u8],
+    (tool, machine): (&str, Option<&str>),
+    evidence: &Evidence,
+    named: impl Iterator<Item = &'e Named> + Clone,
+    sources: &mut Sources<'_, '_>,
+) -> Result<Digest, Unreadable> {
     let mut fields = Fields(blake3::Hasher::new());
-    fields.add(FORM);
+    fields.add(form);
     fields.add(tool.as_bytes());
     fields.add(machine.unwrap_or_default().as_bytes());
     fields.list("texts", evidence.texts.len());
@@ -70,7 +94,6 @@ pub(super) fn identify(
         add_program(&mut fields, named, evidence.libraries, sources)?;
     }
     // What a link in one of these leads to is digested once, however many links lead there.
-    let named = evidence.searched.iter().chain(&evidence.files);
     fields.list("files", named.clone().count());
     let mut todo = VecDeque::new();
     for (name, found) in named {

@@ -1,8 +1,10 @@
 //! From what was gathered of a tool to what is offered of it.
 
+use super::closure::Closure;
 use super::elf::{self, Needs};
 use super::evidence::{Asking, Evidence};
 use super::gather::Ask;
+use super::headers::Headers;
 use super::identity::{self, Part, Sources};
 use super::parallel;
 use super::prober::ProbeError;
@@ -21,6 +23,10 @@ pub struct Found {
     pub parts: Vec<Part>,
     /// Directories and files of the system's that its identity covers, by their real names.
     pub covered: Vec<PathBuf>,
+    /// What it finds in the directories that it searches.
+    pub headers: Headers,
+    /// Its own files, where all are known.
+    pub closure: Option<Closure>,
 }
 
 /// What each program in the evidence loads, where that counts.
@@ -52,6 +58,15 @@ pub(super) fn offer(
     let machine = ask.rule.probe.machine.then_some(ARCH);
     let identity =
         identity::identify(&ask.rule.tool, machine, evidence, sources).map_err(unreadable)?;
+    let searches = !ask.rule.probe.search.is_empty();
+    let bare = match searches {
+        true => {
+            let bare = identity::identify_bare(&ask.rule.tool, machine, evidence, sources);
+            Some(bare.map_err(unreadable)?)
+        }
+        false => None,
+    };
+    let headers = Headers::of(evidence, sources).map_err(unreadable)?;
     let parts = match in_parts {
         true => identity::parts(machine, evidence, sources).map_err(unreadable)?,
         false => Vec::new(),
@@ -62,6 +77,12 @@ pub(super) fn offer(
         path: ask.path.as_path().into(),
         identity,
         version: evidence.version.clone(),
+        bare,
+        searched: headers
+            .searched
+            .iter()
+            .map(|it| it.as_path().into())
+            .collect(),
     };
     let named = evidence.searched.iter().chain(&evidence.files);
     let covered = named.filter_map(|(_, path)| path.as_ref()?.canonicalize().ok());
@@ -69,6 +90,8 @@ pub(super) fn offer(
         offered,
         parts,
         covered: covered.collect(),
+        headers,
+        closure: Closure::of(&ask.path, evidence, sources.needs),
     })
 }
 

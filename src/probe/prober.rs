@@ -261,6 +261,10 @@ impl Prober {
             .flatten()
             .map(|(_, evidence)| evidence)
             .collect();
+        for dir in found.iter().flat_map(|evidence| &evidence.around) {
+            self.seen.note(dir);
+            self.watched.insert(dir.clone());
+        }
         let needs = all_needs(&found, asking);
         let files = program_files(&found, &needs);
         for file in &files {

@@ -22,6 +22,7 @@ fn rule(tool: &'static str, programs: &[&'static str]) -> Rule {
         args: words(&["-E", "-v", "-x", language, "/dev/null"]),
         after: "#include <...>".into(),
         before: "End of search list".into(),
+        absent: Some("ignoring nonexistent directory ".into()),
     };
     Rule {
         tool: tool.into(),
@@ -191,6 +192,64 @@ fn a_hanging_tool_is_given_up() {
         other => panic!("{other:?}"),
     };
     assert!(matches!(source, CommandError::Hung(_)), "{source:?}");
+}
+
+#[test]
+fn headers_are_no_part_of_the_bare_identity() {
+    let toy = Toy::new();
+    let before = toy.probe();
+    assert_eq!(before.searched.len(), 1);
+    toy.write("include/stdio.h", "");
+    let other = toy.probe();
+    assert_ne!(other.identity, before.identity);
+    assert_eq!(other.bare, before.bare);
+    fs::remove_dir_all(toy.at("include")).unwrap();
+    let none = toy.probe();
+    assert_eq!((none.bare, none.searched.len()), (before.bare, 0));
+    toy.program("lib/cc1", "another compiler");
+    assert_ne!(toy.probe().bare, before.bare);
+}
+
+#[test]
+fn all_that_headers_lead_to_is_named() {
+    let toy = Toy::new();
+    let real = toy.at("").canonicalize().unwrap();
+    fs::create_dir(toy.at("more")).unwrap();
+    let headers = || {
+        let mut prober = Prober::new(OsStr::new(&toy.path()), None);
+        let rule = rule("toy", &["toy"]);
+        let found = prober.find(&rule, "toy", &toy.at("bin/toy")).unwrap();
+        found.headers
+    };
+    symlink("../more", toy.at("include/more")).unwrap();
+    symlink("more", toy.at("include/same")).unwrap();
+    let found = headers();
+    let trees = ["include", "more"].map(|name| real.join(name));
+    assert_eq!((found.trees, found.why_not), (trees.into(), None));
+    // What no directory of them holds: a file, and a link on the way back into one.
+    for (name, target) in [("file", "../etc/config"), ("way", "../etc/way")] {
+        symlink("../include/sys", toy.at("etc/way")).unwrap();
+        let link = toy.at("include").join(name);
+        symlink(target, &link).unwrap();
+        let why = headers().why_not.unwrap_or_default();
+        assert!(why.contains("/etc/"), "{name}: {why}");
+        fs::remove_file(link).unwrap();
+        fs::remove_file(toy.at("etc/way")).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_would_be_searched_is_watched_for() {
+    let toy = Toy::new();
+    let script = fs::read_to_string(toy.at("bin/toy")).unwrap();
+    let says =
+        "echo \"ignoring nonexistent directory \\\"$home/etc/../lib/no/include\\\"\"; echo '#inc";
+    toy.program("bin/toy", &script.replace("echo '#inc", says));
+    let mut prober = Prober::new(OsStr::new(&toy.path()), None);
+    let rule = rule("toy", &["toy"]);
+    prober.probe(&rule, "toy", &toy.at("bin/toy")).unwrap();
+    let above = toy.at("lib").canonicalize().unwrap();
+    assert!(prober.watched().contains(&above));
 }
 
 #[test]

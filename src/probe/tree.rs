@@ -4,6 +4,7 @@
 //! the outer walk. Files count by content, symlinks by their text, directories by name.
 
 use super::digests::{Digests, Stamp};
+use super::hops;
 use super::parallel;
 use super::seen::Seen;
 use crate::job::Digest;
@@ -38,6 +39,8 @@ pub(super) struct Summary {
     pub(super) digest: Digest,
     /// Where symlinks in it lead, resolved, if that is outside of it. In the order of the links.
     pub(super) leads: Vec<PathBuf>,
+    /// Symlinks outside of it that a look-up through one of its own passes.
+    pub(super) hops: Vec<PathBuf>,
 }
 
 /// All directories walked so far. Paths given to it are canonical.
@@ -229,7 +232,7 @@ fn summarise(root: &Path, tree: &Tree, directory: &Path) -> Summary {
         .iter()
         .map_while(|(below, what)| Some((bytes(below).strip_prefix(prefix.as_slice())?, what)));
     let mut hasher = blake3::Hasher::new();
-    let mut leads = Vec::new();
+    let (mut leads, mut passed) = (Vec::new(), Vec::new());
     for (below, what) in inside {
         let (kind, content): (u8, &[u8]) = match what {
             What::File(digest) => (b'f', &digest.0),
@@ -248,11 +251,13 @@ fn summarise(root: &Path, tree: &Tree, directory: &Path) -> Summary {
             // A link that leads nowhere adds nothing but its text.
             let target = link.canonicalize().ok();
             leads.extend(target.filter(|target| !target.starts_with(directory)));
+            passed.extend(hops::of(&link));
         }
     }
     Summary {
         digest: Digest(*hasher.finalize().as_bytes()),
         leads,
+        hops: passed,
     }
 }
 

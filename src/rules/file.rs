@@ -78,6 +78,7 @@ pub(super) struct Search {
     pub(super) args: Vec<String>,
     pub(super) after: String,
     pub(super) before: String,
+    pub(super) absent: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -138,6 +138,7 @@ fn probe(probe: &mut Probe, layer: &Layer) -> Result<(), RuleError> {
             args: texts(&one.args),
             after: one.after.clone().into(),
             before: one.before.clone().into(),
+            absent: one.absent.clone().map(Into::into),
         });
         probe.search = search.collect();
     }

@@ -186,6 +186,9 @@ pub struct Search {
     pub after: Text,
     /// It ends before a line that begins so.
     pub before: Text,
+    /// A line that begins so names, between quotes, a directory that would be listed if it were
+    /// there.
+    pub absent: Option<Text>,
 }
 
 /// What a command line is for.

@@ -15,6 +15,7 @@ pub(super) struct Need {
     pub(super) tool: String,
     pub(super) program: String,
     pub(super) identity: Option<Digest>,
+    pub(super) bare: Option<Digest>,
     pub(super) needs: Vec<String>,
     pub(super) overlay_only: bool,
 }
@@ -95,6 +96,7 @@ impl Need {
             tool: request.tool.clone(),
             program: request.program.clone(),
             identity: request.identity,
+            bare: request.bare,
             needs: request.needs.clone(),
             overlay_only: request.overlay_only,
         }
@@ -114,7 +116,11 @@ impl Need {
                 continue;
             }
             let same_name = offered.program == self.program;
-            let fits = self.identity.map_or(same_name, |it| it == offered.identity);
+            let is_bare_same = self.bare.is_some() && self.bare == offered.bare;
+            let fits = match self.identity {
+                None => same_name,
+                Some(identity) => identity == offered.identity || is_bare_same,
+            };
             if fits && (found.is_none() || same_name) {
                 found = u32::try_from(index).ok();
                 if same_name {

@@ -48,6 +48,8 @@ pub struct Capability {
     pub program: String,
     /// Everything that decides its results.
     pub identity: Digest,
+    /// The same but for its headers, if jobs on this pod can be shown the hub's.
+    pub bare: Option<Digest>,
 }
 
 /// What a pod can do.
@@ -78,6 +80,9 @@ pub struct Request {
     pub program: String,
     /// The identity it must have; none where the hub lacks the tool, then the name decides.
     pub identity: Option<Digest>,
+    /// The same but for its headers, where a pod that is shown the hub's need have no more; none
+    /// of a tool that has none.
+    pub bare: Option<Digest>,
     /// Other tools that the pod must have, by rule name.
     pub needs: Vec<String>,
     /// Whether only the overlay view gives identical bytes.

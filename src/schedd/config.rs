@@ -135,6 +135,8 @@ pub struct PodConfig {
     pub address: Address,
     /// How it comes to the files; none where that is for the hub to choose.
     pub files: Option<Files>,
+    /// Whether it is sent this machine's compilers where it has no such.
+    pub sends_tools: bool,
     /// Jobs at a time, at most.
     pub slots: Option<u32>,
     /// The view it shall offer.
@@ -223,6 +225,7 @@ impl PodConfig {
             view: View::Auto,
             unsandboxed: false,
             offer: None,
+            sends_tools: false,
             withhold: BTreeSet::new(),
         })
     }
@@ -237,6 +240,7 @@ impl PodConfig {
             view,
             unsandboxed: false,
             offer: None,
+            sends_tools: false,
             withhold: BTreeSet::new(),
         }
     }

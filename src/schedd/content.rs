@@ -90,6 +90,16 @@ impl Piece {
         self.packed.len() as u64
     }
 
+    /// Of which content it is.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether no more come.
+    pub(crate) fn is_last(&self) -> bool {
+        self.last
+    }
+
     /// For the pod.
     pub(crate) fn into_message(self) -> ToPod {
         ToPod::Content {

@@ -93,12 +93,23 @@ struct Pod {
     slots: Option<u32>,
     files: Option<Files>,
     #[serde(default)]
+    toolchain: Toolchain,
+    #[serde(default)]
     view: View,
     #[serde(default)]
     unsandboxed: bool,
     offer: Option<BTreeSet<String>>,
     #[serde(default)]
     withhold: BTreeSet<String>,
+}
+
+/// Whose compilers a pod runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Toolchain {
+    #[default]
+    Own,
+    Send,
 }
 
 #[derive(Debug, Deserialize)]
@@ -232,6 +243,10 @@ fn to_config(pod: Pod) -> Result<PodConfig, String> {
     }
     if pod.unsandboxed && pod.view != View::Auto {
         return Err(told("`unsandboxed` leaves no choice of `view`"));
+    }
+    config.sends_tools = pod.toolchain == Toolchain::Send;
+    if config.sends_tools && !matches!(config.files, None | Some(Files::Mirror)) {
+        return Err(told("`toolchain = \"send\"` needs `files = \"mirror\"`"));
     }
     config.slots = pod.slots;
     config.view = pod.view;

@@ -5,7 +5,7 @@
 
 use crate::job::{Digest, Need};
 use crate::paths::Bytes;
-use crate::probe::{Prober, Watch, default_cache};
+use crate::probe::{Closure, Found, Prober, Watch, default_cache};
 use crate::rules::RuleSet;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,17 @@ pub(super) fn by_version(version: &str) -> Digest {
     Digest::of(version.as_bytes())
 }
 
+fn bare(found: &Found) -> Option<Digest> {
+    if let Some(why) = &found.headers.why_not {
+        tracing::info!(
+            "pods must have the headers of `{}`: {why}",
+            found.offered.program
+        );
+        return None;
+    }
+    found.offered.bare
+}
+
 /// What to ask of this machine's own tool, as the prober wants it; none if the machine has none. Of
 /// an executable inside a root, which the rules give an identity, only the machine counts.
 pub(super) fn own_path(need: &Need, program: Option<&Bytes>) -> Option<PathBuf> {
@@ -41,6 +52,16 @@ pub(super) fn own_path(need: &Need, program: Option<&Bytes>) -> Option<PathBuf> 
 pub(super) struct Own {
     /// What a pod's must equal.
     pub(super) identity: Digest,
+    /// The same, in no way relaxed.
+    pub(super) full: Digest,
+    /// What is enough where its headers are shown to jobs; none if they cannot be.
+    pub(super) bare: Option<Digest>,
+    /// Its headers.
+    pub(super) trees: Vec<PathBuf>,
+    /// Its own files, where all are known.
+    pub(super) closure: Option<Closure>,
+    /// Its path.
+    pub(super) path: PathBuf,
     /// Directories and files of the system's that the identity covers; none where the tool's rule
     /// names none to be searched.
     pub(super) covered: Vec<Bytes>,
@@ -161,6 +182,11 @@ impl Identities {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             match prober.find(rule, &program, &path) {
                 Ok(found) => Some(Own {
+                    full: found.offered.identity,
+                    bare: bare(&found),
+                    trees: found.headers.trees,
+                    closure: found.closure,
+                    path: found.offered.path.as_path().into(),
                     identity: match relaxed {
                         true => by_version(&found.offered.version),
                         false => found.offered.identity,

@@ -237,6 +237,7 @@ mod tests {
             group: None,
         };
         Change {
+            later: false,
             name: name.into(),
             entry: Some(entry),
         }

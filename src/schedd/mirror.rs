@@ -5,6 +5,11 @@
 //! says it lacks. A root is read here only through its index, so that what is left out of it, or has
 //! not been seen to be at rest, is never sent.
 
+mod wanted;
+
+pub(crate) use wanted::find;
+
+use super::by_need::{self, Learned};
 use super::content::{self, Source};
 use super::left_out::LeftOut;
 use crate::index::{Content, Entry as Found, Index, Kind, LeaveOut, Options};
@@ -14,9 +19,9 @@ use crate::wire::files::{Change, Entry, EntryKind, More};
 use crate::wire::frame::FrameError;
 use crate::wire::messages::{Stamp, ToPod};
 use anyhow::Context;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// About so many bytes of names in one message.
 const PART_BYTES: usize = 1 << 20;
@@ -29,8 +34,12 @@ const MOST_ALONG_BYTES: u64 = 2 << 20;
 const MOST_REMEMBERED: usize = 64 << 10;
 
 /// The index of every root.
-#[derive(Debug)]
-pub(crate) struct Indexes(pub(crate) Vec<Index>);
+#[derive(Debug, Default)]
+pub(crate) struct Indexes {
+    pub(crate) all: Vec<Index>,
+    /// Names in each that jobs opened before their content was there.
+    pub(crate) learned: Vec<Learned>,
+}
 
 impl Indexes {
     /// Walks all roots. Takes its time.
@@ -38,24 +47,19 @@ impl Indexes {
     /// # Errors
     /// A root that cannot be read.
     pub(super) fn open(roots: &Roots, left_out: &LeftOut) -> anyhow::Result<Self> {
-        let mut all = Vec::new();
+        let (mut all, mut learned) = (Vec::new(), Vec::new());
         for (_, path) in roots.iter() {
-            let leave_out = LeaveOut::new(path, &left_out.0)?;
-            let options = Options {
-                cache_file: cache_file(path),
-                leave_out,
-                hash_up_to: MOST_FILE_BYTES,
-            };
-            let mut index = Index::open(path, options).context("mirror a root")?;
-            index.settle().context("mirror a root")?;
-            all.push(index);
+            all.push(walk(path, LeaveOut::new(path, &left_out.0)?)?);
+            let names = cache_file(path).map(|file| file.with_extension("opened"));
+            learned.push(Learned::open(names));
         }
-        Ok(Self(all))
+        Ok(Self { all, learned })
     }
 
     /// Takes in what has happened so far, where that is told; what cannot be is for later.
     pub(super) fn look_ahead(&mut self) {
-        for index in &mut self.0 {
+        self.learned.iter_mut().for_each(Learned::save);
+        for index in &mut self.all {
             let has_news = index.readiness().is_some_and(|fd| {
                 let heard = rustix::io::ioctl_fionread(fd);
                 heard.is_ok_and(|bytes| bytes > 0)
@@ -67,8 +71,20 @@ impl Indexes {
     }
 }
 
+/// The index of one root.
+pub(super) fn walk(path: &Path, leave_out: LeaveOut) -> anyhow::Result<Index> {
+    let options = Options {
+        cache_file: cache_file(path),
+        leave_out,
+        hash_up_to: MOST_FILE_BYTES,
+    };
+    let mut index = Index::open(path, options).context("mirror a root")?;
+    index.settle().context("mirror a root")?;
+    Ok(index)
+}
+
 /// Where the digests of a root are kept; none where no cache folder is known.
-fn cache_file(root: &std::path::Path) -> Option<PathBuf> {
+fn cache_file(root: &Path) -> Option<PathBuf> {
     let folder = crate::probe::default_cache()?.parent()?.join("index");
     std::fs::create_dir_all(&folder).ok()?;
     let key = Digest::of(root.as_os_str().as_encoded_bytes()).to_string();
@@ -92,10 +108,20 @@ enum Rest {
 pub(crate) struct Mirror {
     /// What it was told of each root.
     told: Vec<Told>,
+    /// How many of the indexes it follows; none is all.
+    pub(super) follows: Option<usize>,
+    /// How many of the indexes, and tools beside them, it was told to show.
+    pub(super) shown: Option<(usize, usize)>,
+    /// Directories of the pod's that it shows empty.
+    pub(super) absent: BTreeSet<Bytes>,
     /// Content that it has, or had.
     has: HashSet<Digest>,
     /// Bytes of content sent, as they travelled.
     pub(crate) sent_bytes: u64,
+    /// Content on its way, bit by bit.
+    sending: HashSet<Digest>,
+    /// Content that is to be sent like that.
+    pub(crate) to_send: Vec<(RootId, Source)>,
 }
 
 /// What a mirror was told of a root.
@@ -113,7 +139,7 @@ impl Mirror {
     /// # Errors
     /// A root is not there any more, or a message cannot be made.
     pub(crate) fn update(&mut self, indexes: &mut Indexes, tell: Tell<'_>) -> anyhow::Result<()> {
-        self.tell(indexes, Rest::Asked, tell)
+        self.tell(indexes, Rest::Asked, None, tell)
     }
 
     /// Content that the pod asked for is no more to be had. Jobs there wait until they are told
@@ -131,32 +157,45 @@ impl Mirror {
     ) -> anyhow::Result<()> {
         tell(&ToPod::Gone { digest })?;
         self.has.remove(&digest);
+        self.sending.remove(&digest);
         let number = usize::from(root.0);
-        if let (Some(told), Some(index)) = (self.told.get_mut(number), indexes.0.get(number)) {
+        if let (Some(told), Some(index)) = (self.told.get_mut(number), indexes.all.get(number)) {
             let names = index.entries();
             let names = names.filter(|(_, entry)| entry.digest() == Some(digest));
             told.again.extend(names.map(|(name, _)| Bytes::from(name)));
         }
-        self.tell(indexes, Rest::Closed, tell)
+        self.tell(indexes, Rest::Closed, Some(number), tell)
     }
 
-    fn tell(&mut self, indexes: &mut Indexes, rest: Rest, tell: Tell<'_>) -> anyhow::Result<()> {
-        self.told.resize_with(indexes.0.len(), Told::default);
-        for (number, index) in indexes.0.iter_mut().enumerate() {
+    /// Of the root `always` there is a list, were it empty.
+    fn tell(
+        &mut self,
+        indexes: &mut Indexes,
+        rest: Rest,
+        always: Option<usize>,
+        tell: Tell<'_>,
+    ) -> anyhow::Result<()> {
+        self.told.resize_with(indexes.all.len(), Told::default);
+        let Indexes { all, learned } = indexes;
+        let follows = self.follows.unwrap_or(usize::MAX);
+        for (number, index) in all.iter_mut().enumerate().take(follows) {
             let now = index.settle().context("mirror a root")?;
             let told = &mut self.told[number];
             let before = std::mem::replace(&mut told.generation, now);
             let again = std::mem::take(&mut told.again);
-            if before == now && again.is_empty() {
+            if before == now && again.is_empty() && always != Some(number) {
                 continue;
             }
             let root = RootId(u16::try_from(number)?);
+            let learned = learned.get(number);
             let known = index.changes_since(before).filter(|_| before > 0);
             if let Some(changes) = known {
                 let mut list: Vec<Change> = changes.map(|(name, it)| change(name, it)).collect();
                 add(&mut list, again, index);
+                at_once(&mut list, learned);
                 let sent = self.sent_bytes;
-                self.told[number].again = self.content_of(&mut list, index, rest, tell)?;
+                let again = self.content_of(&mut list, (root, index), learned, rest, tell)?;
+                self.told[number].again = again;
                 let sent = self.sent_bytes - sent;
                 tracing::debug!("{} changes go with {sent} bytes of content", list.len());
                 send_list(root, list, More::Nothing, tell)?;
@@ -164,7 +203,8 @@ impl Mirror {
             }
             let all = index.changes_since(0);
             let all = all.context("the index has lost its beginning")?;
-            let list: Vec<Change> = all.map(|(name, it)| change(name, it)).collect();
+            let mut list: Vec<Change> = all.map(|(name, it)| change(name, it)).collect();
+            at_once(&mut list, learned);
             // What a mirror holds from before is not known here: it asks for the rest.
             self.has.extend(list.iter().filter_map(digest));
             send_list(root, list, More::Everything, tell)?;
@@ -178,7 +218,8 @@ impl Mirror {
     fn content_of(
         &mut self,
         list: &mut [Change],
-        index: &Index,
+        (root, index): (RootId, &Index),
+        learned: Option<&Learned>,
         rest: Rest,
         tell: Tell<'_>,
     ) -> anyhow::Result<BTreeSet<Bytes>> {
@@ -190,11 +231,19 @@ impl Mirror {
             let EntryKind::File { digest, size_bytes } = entry.what else {
                 continue;
             };
-            if self.has.contains(&digest) {
+            if self.has.contains(&digest) || self.sending.contains(&digest) {
                 continue;
             }
+            let is_learned = || learned.is_some_and(|learned| learned.has(&change.name));
+            if change.later && !is_learned() {
+                continue;
+            }
+            let source = wanted::source(index, &change.name, digest, size_bytes);
             let sent = if along + size_bytes <= MOST_ALONG_BYTES {
-                content::send(&source(index, &change.name, digest, size_bytes), tell)?
+                content::send(&source, tell)?
+            } else if change.later {
+                self.push(root, source);
+                continue;
             } else if rest == Rest::Asked {
                 Some(0)
             } else {
@@ -217,9 +266,9 @@ impl Mirror {
 
     /// Keeps the memory of what the pod had within bounds.
     fn forget(&mut self, indexes: &Indexes) {
-        let names: usize = indexes.0.iter().map(Index::len).sum();
+        let names: usize = indexes.all.iter().map(Index::len).sum();
         if self.has.len() > 2 * names + MOST_REMEMBERED {
-            let entries = indexes.0.iter().flat_map(Index::entries);
+            let entries = indexes.all.iter().flat_map(Index::entries);
             let there: HashSet<Digest> = entries.filter_map(|(_, entry)| entry.digest()).collect();
             self.has.retain(|digest| there.contains(digest));
         }
@@ -245,37 +294,10 @@ fn add(list: &mut Vec<Change>, names: BTreeSet<Bytes>, index: &Index) {
     }
 }
 
-/// Where content that a pod lacks may be read here, if it is still there.
-pub(crate) fn find(
-    indexes: &Indexes,
-    root: RootId,
-    digests: &[Digest],
-) -> Vec<Result<Source, Digest>> {
-    let mut wanted: HashMap<Digest, Result<Source, Digest>> = digests
-        .iter()
-        .map(|digest| (*digest, Err(*digest)))
-        .collect();
-    if let Some(index) = indexes.0.get(usize::from(root.0)) {
-        for (name, entry) in index.entries() {
-            if let Some(digest) = entry.digest()
-                && let Kind::File { size_bytes, .. } = entry.kind
-                && let Some(found) = wanted.get_mut(&digest)
-                && found.is_err()
-            {
-                *found = Ok(source(index, &Bytes::from(name), digest, size_bytes));
-            }
-        }
-    }
-    let found = digests.iter().filter_map(|digest| wanted.remove(digest));
-    found.collect()
-}
-
-fn source(index: &Index, name: &Bytes, digest: Digest, size_bytes: u64) -> Source {
-    Source {
-        digest,
-        path: index.root().join(name.as_path()),
-        size_bytes,
-    }
+/// Of directories that are no roots nothing comes later: pods have most of it themselves.
+fn at_once(list: &mut [Change], learned: Option<&Learned>) {
+    list.iter_mut()
+        .for_each(|change| change.later &= learned.is_some());
 }
 
 fn send_list(root: RootId, list: Vec<Change>, end: More, tell: Tell<'_>) -> anyhow::Result<()> {
@@ -312,9 +334,13 @@ fn digest(change: &Change) -> Option<Digest> {
 }
 
 fn change(name: &[u8], found: Option<&Found>) -> Change {
+    let (name, entry) = (Bytes::from(name), found.map(entry));
+    let what = entry.as_ref().map(|entry| &entry.what);
     Change {
-        name: name.into(),
-        entry: found.map(entry),
+        later: matches!(what, Some(EntryKind::File { size_bytes, .. })
+            if by_need::is_later(&name, *size_bytes)),
+        name,
+        entry,
     }
 }
 

@@ -1,13 +1,16 @@
 //! Pods with mirrors: their beginning, and what they ask for.
 
-use super::content::{Answer, Asked};
-use super::ledger::List;
-use super::mirror::{self, Indexes, Mirror};
+use super::content::{Answer, Asked, Source};
+use super::identity::Own;
+use super::ledger::{Flow, List};
+use super::mirror::{self, Indexes, Mirror, Tell};
 use super::outbox::Outbox;
 use super::state::Hub;
+use super::system::{self, System};
 use crate::job::Digest;
-use crate::paths::RootId;
-use crate::wire::messages::LastJob;
+use crate::paths::{Bytes, RootId};
+use crate::wire::codec;
+use crate::wire::messages::{LastJob, OfferedTool, Task};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +45,7 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     let state = &mut *hub.state.borrow_mut();
     let pod = &mut state.pods[index as usize];
     pod.mirror = Mirror::default();
+    pod.mirror.follows = Some(state.system.roots);
     pod.flow.begin();
     let Some(indexes) = &mut state.indexes else {
         return Ok(());
@@ -78,7 +82,27 @@ async fn look_ahead(hub: Rc<Hub>) {
     }
 }
 
-/// Sends content that a pod lacks, bit by bit, while other things go on.
+/// Tells a pod's mirror, if it has one, of everything that a job on it is to see, and sends what it
+/// is sure to read; gives contents that are on their way to it.
+///
+/// # Errors
+/// A directory cannot be read, or a message cannot be made.
+pub(super) fn before(
+    task: &[u8],
+    mirror: &mut Mirror,
+    indexes: &mut Option<Indexes>,
+    shown: (&System, Option<(&Own, Option<&OfferedTool>)>),
+    tell: Tell<'_>,
+) -> anyhow::Result<Vec<Digest>> {
+    system::update(mirror, indexes, shown, tell)?;
+    let Some(indexes) = indexes.as_ref().filter(|_| mirror.follows.is_some()) else {
+        return Ok(Vec::new());
+    };
+    let task: Task = codec::decode(task)?;
+    Ok(mirror.inputs(indexes, task.job.reads(), tell)?)
+}
+
+/// Sends content that a pod lacks.
 pub(super) fn send(
     hub: &Rc<Hub>,
     pod: u32,
@@ -88,24 +112,105 @@ pub(super) fn send(
 ) {
     let found = {
         let state = &mut *hub.state.borrow_mut();
-        let found = state.indexes.as_ref();
-        let found = found.map(|indexes| mirror::find(indexes, root, &digests));
-        let found = found.unwrap_or_default();
-        let (top, pod) = (hub.roots().directory(root), &mut state.pods[pod as usize]);
-        for source in found.iter().flatten() {
-            let below = top.and_then(|top| source.path.strip_prefix(top).ok());
-            let name = || below.unwrap_or(&source.path).display().to_string();
-            pod.flow.asked(source.digest, name, source.size_bytes);
-        }
+        let pod = &mut state.pods[pod as usize];
         let name = &pod.config.name;
         tracing::debug!("pod `{name}` lacks {} contents", digests.len());
+        let digests = pod.mirror.not_coming(digests);
+        let indexes = state.indexes.as_ref();
+        let found = indexes.map(|indexes| mirror::find(indexes, root, &digests));
+        let found = found.unwrap_or_default();
+        note(hub, &mut pod.flow, root, &found);
         found
     };
+    send_all(hub, pod, root, found, outbox);
+}
+
+/// Somebody on a pod opened a file whose content is not there.
+pub(super) fn opened(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    (name, digest): (&Bytes, Digest),
+    outbox: &Rc<Outbox>,
+) {
+    let found = {
+        let state = &mut *hub.state.borrow_mut();
+        let pod = &mut state.pods[pod as usize];
+        let (shown, on) = (name.display(), &pod.config.name);
+        tracing::debug!("`{shown}` was opened on pod `{on}`");
+        let indexes = state.indexes.as_mut();
+        let found = indexes.and_then(|it| pod.mirror.opened(it, root, name, digest));
+        let found: Vec<_> = found.into_iter().collect();
+        note(hub, &mut pod.flow, root, &found);
+        found
+    };
+    send_all(hub, pod, root, found, outbox);
+}
+
+/// Notes what a pod asked for.
+fn note(hub: &Hub, flow: &mut Flow, root: RootId, found: &[Result<Source, Digest>]) {
+    let top = hub.roots().directory(root);
+    for source in found.iter().flatten() {
+        let below = top.and_then(|top| source.path.strip_prefix(top).ok());
+        let name = || below.unwrap_or(&source.path).display().to_string();
+        flow.asked(source.digest, name, source.size_bytes);
+    }
+}
+
+/// A pod is without some content.
+pub(super) fn without(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    (digests, first): (&[Digest], bool),
+    outbox: &Rc<Outbox>,
+) {
+    {
+        let state = &mut *hub.state.borrow_mut();
+        let mirror = &mut state.pods[pod as usize].mirror;
+        if let Some(indexes) = &state.indexes {
+            mirror.without(indexes, root, digests, first);
+        }
+    }
+    send_what_is_due(hub, pod, outbox);
+}
+
+/// Sends what jobs that were started need and what is too much to go along with them. Never ends.
+pub(super) async fn send_when_due(hub: &Rc<Hub>, pod: u32, outbox: &Rc<Outbox>) {
+    let due = hub.look(|state| Rc::clone(&state.pods[pod as usize].due));
+    loop {
+        due.notified().await;
+        send_what_is_due(hub, pod, outbox);
+    }
+}
+
+/// Sends what a pod's mirror noted to be sent.
+pub(super) fn send_what_is_due(hub: &Rc<Hub>, pod: u32, outbox: &Rc<Outbox>) {
+    let due = {
+        let state = &mut *hub.state.borrow_mut();
+        std::mem::take(&mut state.pods[pod as usize].mirror.to_send)
+    };
+    for (root, source) in due {
+        send_all(hub, pod, root, vec![Ok(source)], outbox);
+    }
+}
+
+/// Sends content bit by bit, while other things go on.
+fn send_all(
+    hub: &Rc<Hub>,
+    pod: u32,
+    root: RootId,
+    found: Vec<Result<Source, Digest>>,
+    outbox: &Rc<Outbox>,
+) {
+    if found.is_empty() {
+        return;
+    }
     let mut asked = Asked::new(found);
     let (hub, outbox) = (Rc::clone(hub), Rc::clone(outbox));
     tokio::task::spawn_local(async move {
         loop {
-            outbox.room().await;
+            outbox.nearly_empty().await;
             let turn = tokio::task::spawn_blocking(move || (asked.turn(), asked));
             let Ok((answers, rest)) = turn.await else {
                 return outbox.close();
@@ -121,6 +226,7 @@ pub(super) fn send(
                     return outbox.close();
                 }
             }
+            send_what_is_due(&hub, pod, &outbox);
         }
     });
 }
@@ -130,7 +236,8 @@ fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> a
     let pod = &mut state.pods[pod as usize];
     match (answer, &mut state.indexes) {
         (Answer::Piece(piece), _) => {
-            pod.mirror.sent_bytes += piece.bytes();
+            pod.mirror
+                .sent(piece.digest(), piece.bytes(), piece.is_last());
             let message = piece.into_message();
             let name = &pod.config.name;
             pod.flow.answer(&message, name, &mut state.ledger);

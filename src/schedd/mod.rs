@@ -3,9 +3,11 @@
 //! One thread. All state is in [`state::Hub`], which tasks share and never hold across an await.
 
 mod bootstrap;
+pub(crate) mod by_need;
 mod choice;
 mod cli;
 mod client;
+mod clock;
 mod config;
 pub(crate) mod content;
 mod file;
@@ -25,6 +27,8 @@ mod state;
 mod status;
 mod submit;
 mod survey;
+mod system;
+mod toolchain;
 
 pub use choice::why_no_overlay;
 pub(crate) use cli::canonical_roots;
@@ -70,7 +74,7 @@ impl Schedd {
             .map(|(index, pod)| tokio::task::spawn_local(pod::keep(Rc::clone(&hub), index, pod)));
         let pods = pods.collect();
         tokio::task::spawn_local(accept(Rc::clone(&hub), listener));
-        tokio::task::spawn_local(state::keep_time(Rc::clone(&hub)));
+        tokio::task::spawn_local(clock::keep_time(Rc::clone(&hub)));
         Self { hub, pods }
     }
 

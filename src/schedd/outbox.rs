@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 /// Bytes above which whoever reads for this peer should wait.
 const HIGH_WATER_BYTES: usize = 16 << 20;
 
+/// Bytes below which more content is read: enough to keep the kernel busy meanwhile.
+const LOW_WATER_BYTES: usize = 256 << 10;
+
 /// Buffers handed to the kernel in one call.
 const MOST_SLICES: usize = 16;
 
@@ -64,6 +67,13 @@ impl Outbox {
     /// Waits until there is room again.
     pub(crate) async fn room(&self) {
         while self.is_full() {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Waits until so little is left that what comes after a lot of content need not wait long.
+    pub(crate) async fn nearly_empty(&self) {
+        while self.bytes.get() > LOW_WATER_BYTES && !self.closed.get() {
             self.drained.notified().await;
         }
     }

@@ -170,6 +170,7 @@ async fn session(
         sent = sending => sent.err().map_or(WireError::Closed, WireError::Io).into(),
         () = hub.until_unneeded(index) => WireError::Closed.into(),
         () = keep_alive(&outbox) => WireError::Closed.into(),
+        () = mirrors::send_when_due(hub, index, &outbox) => WireError::Closed.into(),
     };
     outbox.close();
     end
@@ -222,6 +223,14 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
                 FromPod::Lacks { root, digests } => {
                     mirrors::send(hub, index, root, digests, outbox);
                 }
+                FromPod::Opened { root, name, digest } => {
+                    mirrors::opened(hub, index, root, (&name, digest), outbox);
+                }
+                FromPod::Without {
+                    root,
+                    digests,
+                    first,
+                } => mirrors::without(hub, index, root, (&digests, first), outbox),
                 FromPod::Mount { .. } if files != Files::Sshfs => {
                     let why = "a mount that was not offered";
                     return Err(FrameError::Payload(why.into()).into());

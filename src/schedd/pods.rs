@@ -1,9 +1,10 @@
 //! What pods say, turned into events for the core and messages for wrappers.
 
-use super::config::{Config, PodConfig};
+use super::config::Config;
 use super::identity::{Own, by_version};
 use super::outbox::Outbox;
 use super::state::Hub;
+use super::system::{Comes, System};
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
@@ -95,9 +96,9 @@ impl Hub {
 
     pub(super) fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
         let event = {
-            let mut state = self.state.borrow_mut();
+            let state = &mut *self.state.borrow_mut();
             let pod = &mut state.pods[index as usize];
-            let capabilities = capabilities(&offer, self.config(), &pod.config);
+            let capabilities = capabilities(&offer, &state.system, self.config(), pod.comes());
             tracing::info!(
                 "pod `{}` offers {} slots, {} tools",
                 pod.config.name,
@@ -210,12 +211,21 @@ impl Hub {
                 why,
             },
             FromPod::Cancelled { job } => Event::RunCancelled { run: RunId(job.0) },
+            FromPod::Again { job, why } => {
+                tracing::debug!("a job is run again there: {why}");
+                let state = &mut *self.state.borrow_mut();
+                state.pods[pod.0 as usize].flow.counts.reruns += 1;
+                state.placed_again(RunId(job.0), pod);
+                return Ok(());
+            }
             FromPod::Offer(_)
             | FromPod::Proved { .. }
             | FromPod::Trouble { .. }
             | FromPod::Pong
             | FromPod::Mount { .. }
-            | FromPod::Lacks { .. } => return Ok(()),
+            | FromPod::Lacks { .. }
+            | FromPod::Opened { .. }
+            | FromPod::Without { .. } => return Ok(()),
         };
         self.handle(event);
         Ok(())
@@ -230,7 +240,10 @@ fn about(message: &FromPod) -> Option<JobNumber> {
         | FromPod::Trouble { .. }
         | FromPod::Pong
         | FromPod::Mount { .. }
-        | FromPod::Lacks { .. } => None,
+        | FromPod::Lacks { .. }
+        | FromPod::Opened { .. }
+        | FromPod::Without { .. } => None,
+        FromPod::Again { job, .. } => Some(*job),
         FromPod::Output { job, .. }
         | FromPod::Finished { job, .. }
         | FromPod::Fault { job, .. }
@@ -241,7 +254,12 @@ fn about(message: &FromPod) -> Option<JobNumber> {
 
 /// What the core is told of a pod: what it offers, less what the configuration forbids. A tool that
 /// may not be used keeps its place, since jobs name tools by it.
-fn capabilities(offer: &Offer, config: &Config, pod: &PodConfig) -> Capabilities {
+pub(super) fn capabilities(
+    offer: &Offer,
+    system: &System,
+    config: &Config,
+    (pod, files): Comes<'_>,
+) -> Capabilities {
     let tools = offer.tools.iter().map(|tool| Capability {
         tool: if pod.allows(&tool.tool) {
             tool.tool.clone()
@@ -253,6 +271,7 @@ fn capabilities(offer: &Offer, config: &Config, pod: &PodConfig) -> Capabilities
             true => by_version(&tool.version),
             false => tool.identity,
         },
+        bare: system.bare(tool, offer, files),
     });
     Capabilities {
         slots: if offer.view == ViewKind::None {
@@ -263,6 +282,6 @@ fn capabilities(offer: &Offer, config: &Config, pod: &PodConfig) -> Capabilities
         overlay: offer.view == ViewKind::Overlay,
         own: pod.is_own(),
         machine: offer.machine.clone(),
-        tools: tools.collect(),
+        tools: tools.chain(system.sent(offer, (pod, files))).collect(),
     }
 }

@@ -2,23 +2,24 @@
 //!
 //! Translates between wire messages and core events; decides nothing itself.
 
+mod start;
+
 use super::choice::{Choice, NoCopy, Surveyed};
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own};
-use super::ledger::{Flow, Ledger, List, micros};
+use super::ledger::{Flow, Ledger};
 use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
 use super::status::Counted;
+use super::system::System;
 use crate::paths::Roots;
 use crate::sched::{Action, ClientId, Core, Event, JobId, Limits, PodId, RunId, Time};
-use crate::wire::messages::{
-    ClientKey, Files, Finished, JobNumber, LastJob, Offer, Stamp, ToClient, ToPod,
-};
+use crate::wire::messages::{ClientKey, Finished, JobNumber, Offer, Stamp, ToClient, ToPod};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Why a pod is down that was not yet tried.
@@ -36,12 +37,12 @@ pub(super) struct Hub {
     pub(super) state: RefCell<State>,
     /// What is known of the roots without an index.
     pub(super) surveyed: Surveyed,
-    /// Held while the roots are walked for their indexes.
+    /// One walk at a time, of the roots or of what the system has.
     pub(super) walking: tokio::sync::Mutex<()>,
     /// Pods were taken into use or out of it.
     pub(super) wanted: Notify,
     /// The core's next time-out may have changed.
-    tick: Notify,
+    pub(super) tick: Notify,
     stopping: Cell<bool>,
     stop: Notify,
 }
@@ -61,6 +62,8 @@ pub(super) struct State {
     pub(super) indexes: Option<Indexes>,
     /// What was counted of these.
     pub(super) counted: Counted,
+    /// What there is in these beside the roots.
+    pub(super) system: System,
 }
 
 /// A job whose wrapper waits.
@@ -80,6 +83,8 @@ pub(super) struct Waiting {
 pub(super) struct Running {
     job: JobId,
     pub(super) pod: PodId,
+    /// When its state of the files was fixed.
+    stamp: Stamp,
     pub(super) finished: Option<Finished>,
 }
 
@@ -99,6 +104,8 @@ pub(super) struct Pod {
     pub(super) mirror: Mirror,
     /// What came of that.
     pub(super) flow: Flow,
+    /// There is content to be sent beside everything else.
+    pub(super) due: Rc<Notify>,
     /// Why it is not connected.
     pub(super) why: String,
     /// When it was connected and offered something, last.
@@ -124,6 +131,7 @@ impl Hub {
             no_copy: None,
             mirror: Mirror::default(),
             flow: Flow::default(),
+            due: Rc::default(),
             why: NOT_YET.into(),
             up_since: None,
         });
@@ -142,6 +150,7 @@ impl Hub {
             ledger: Ledger::default(),
             indexes: None,
             counted: Counted::default(),
+            system: System::of(&config.roots),
         };
         let hub = Rc::new(Self {
             identities: Identities::new(Arc::clone(&config.rules), config.relaxed.clone()),
@@ -192,7 +201,7 @@ impl Hub {
         }
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -235,7 +244,7 @@ impl State {
     }
 
     /// Does what the core wants done.
-    fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
                 Action::StartRun {
@@ -261,63 +270,6 @@ impl State {
         }
     }
 
-    fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
-        let there = &mut self.pods[pod.0 as usize];
-        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
-            return;
-        };
-        // The state of the files is fixed from here on: see hazard "mtimes at commit".
-        let stamp = now_stamp();
-        let mut told = LastJob {
-            program: waiting.program.clone(),
-            pod: there.config.name.clone(),
-            queued_us: micros(waiting.since.elapsed()),
-            ..LastJob::default()
-        };
-        if there.choice.files == Files::Mirror
-            && let Some(indexes) = &mut self.indexes
-        {
-            let (mut list, flow) = (List::default(), &mut there.flow);
-            let updated = there.mirror.update(indexes, &mut |it| {
-                list.see(flow, it);
-                outbox.message(it)
-            });
-            if let Err(error) = updated {
-                tracing::warn!("pod `{}`: {error:#}", there.config.name);
-                // Without its files there is no job; the core hears of it as of any lost pod.
-                outbox.close();
-                return;
-            }
-            list.end(&mut there.flow, &mut told);
-        }
-        self.ledger.begin(Some(run), told);
-        waiting.run = Some(run);
-        self.runs.insert(
-            run,
-            Running {
-                job,
-                pod,
-                finished: None,
-            },
-        );
-        let placed = ToClient::Placed {
-            pod: there.config.name.clone(),
-            stamp,
-            covered: waiting
-                .own
-                .as_ref()
-                .map(|own| own.covered.clone())
-                .unwrap_or_default(),
-        };
-        let _ = waiting.outbox.message(&placed);
-        let tool = u32::try_from(tool_index).unwrap_or(u32::MAX);
-        let _ = outbox.message(&ToPod::Start {
-            job: JobNumber(run.0),
-            tool,
-            task: waiting.task.clone(),
-        });
-    }
-
     fn finish(&mut self, job: JobId, run: RunId) {
         let Some(finished) = self
             .runs
@@ -335,35 +287,6 @@ impl State {
     fn answer(&mut self, job: JobId, message: &ToClient) {
         if let Some(waiting) = self.jobs.remove(&job) {
             let _ = waiting.outbox.message(message);
-        }
-    }
-}
-
-/// The hub's time as the kernel stamps files with it: the coarse clock, since a file changed after
-/// this moment must never look older than it.
-fn now_stamp() -> Stamp {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    Stamp {
-        seconds: time.tv_sec,
-        nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0),
-    }
-}
-
-/// Wakes the core when it asked to be woken.
-pub(super) async fn keep_time(hub: Rc<Hub>) {
-    while !hub.is_stopping() {
-        let next = hub.look(|state| state.core.poll_timeout());
-        let sleep = next.map_or(Duration::from_secs(3600), |at| {
-            Duration::from_micros(at.since_us(hub.now()))
-        });
-        tokio::select! {
-            () = tokio::time::sleep(sleep) => {
-                let now = hub.now();
-                let mut state = hub.state.borrow_mut();
-                state.core.handle_timeout(now);
-                state.act();
-            }
-            () = hub.tick.notified() => {}
         }
     }
 }

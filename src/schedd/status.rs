@@ -18,14 +18,14 @@ const COUNT_SHARE: u32 = 50;
 pub(super) struct Counted(RefCell<Option<(Instant, Vec<IndexStatus>)>>);
 
 impl Counted {
-    /// Counts again, if it is time to and there is something to count.
-    pub(super) fn of(&self, indexes: Option<&Indexes>) -> Vec<IndexStatus> {
+    /// Counts those of roots again, if it is time to and there is something to count.
+    pub(super) fn of(&self, indexes: Option<&Indexes>, roots: usize) -> Vec<IndexStatus> {
         let known = &mut *self.0.borrow_mut();
         let now = Instant::now();
         if let Some(indexes) = indexes
             && known.as_ref().is_none_or(|(next, _)| *next <= now)
         {
-            let counts = indexes.0.iter().map(index).collect();
+            let counts = indexes.all.iter().take(roots).map(index).collect();
             let next = now + COUNT_EVERY.max(now.elapsed() * COUNT_SHARE);
             *known = Some((next, counts));
         }
@@ -64,7 +64,7 @@ pub(super) fn of(hub: &Hub) -> Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").into(),
         roots,
-        indexes: state.counted.of(state.indexes.as_ref()),
+        indexes: state.counted.of(state.indexes.as_ref(), state.system.roots),
         queued: count(state.core.waiting()),
         running: count(state.core.running()),
         finished: state.counts.finished,

@@ -3,6 +3,7 @@
 use super::identity::own_path;
 use super::outbox::Outbox;
 use super::state::{Hub, Waiting};
+use super::system;
 use crate::sched::{Event, JobId, Request};
 use crate::wire::messages::{Submit, ToClient};
 use std::rc::Rc;
@@ -41,6 +42,9 @@ impl Hub {
                 found
             }
         };
+        if let Some(own) = &own {
+            system::make_ready(self, (&need.tool, &need.program), own).await;
+        }
         if let Some(why) = self.why_not_elsewhere(&need, own.as_deref()) {
             self.ran_locally(&why);
             let _ = outbox.message(&ToClient::RunLocally { why });
@@ -56,6 +60,7 @@ impl Hub {
             tool: need.tool,
             program: need.program,
             identity: own.as_ref().map(|own| own.identity),
+            bare: own.as_ref().and_then(|own| own.bare),
             needs: need.needs,
             overlay_only,
             hub_has_tool,

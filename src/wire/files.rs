@@ -25,6 +25,8 @@ pub struct Change {
     pub name: Bytes,
     /// None if it was removed.
     pub entry: Option<Entry>,
+    /// Of a file: its content may come once somebody opens it.
+    pub later: bool,
 }
 
 /// What stands at a name.

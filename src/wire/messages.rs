@@ -170,11 +170,25 @@ pub enum ToPod {
     Start {
         /// The job.
         job: JobNumber,
-        /// The offered tool's index in the pod's last [`FromPod::Offer`].
+        /// The offered tool's index in the pod's last [`FromPod::Offer`]; or see [`ToPod::System`].
         tool: u32,
         /// An encoded [`Task`].
         #[serde(with = "serde_bytes")]
         task: Vec<u8>,
+        /// Contents that it is sure to read and that are on their way.
+        inputs: Vec<Digest>,
+    },
+    /// Jobs from here on shall see these directories of the hub's system at their own paths, in
+    /// place of the pod's. Each is mirrored as a root of its own: they are numbered on from the
+    /// last root, and new ones are only ever added at the end.
+    System {
+        /// By their real paths on the hub.
+        trees: Vec<Bytes>,
+        /// Directories of the pod's that the hub has not, and that shall be seen empty.
+        absent: Vec<Bytes>,
+        /// Tools of the hub's own, for jobs whose tool is [`SENT`] and a number of one of these.
+        /// Their files are the tree `/`; such jobs see that, and nothing of the pod's system.
+        sent: Vec<SentTool>,
     },
     /// What changed in a root since the last such message, which a mirror takes over before any
     /// job that comes after it. Long lists come in parts.
@@ -271,6 +285,31 @@ pub enum FromPod {
         /// Which.
         digests: Vec<Digest>,
     },
+    /// Somebody opened a file whose content is not here, and waits for it.
+    Opened {
+        /// The root.
+        root: RootId,
+        /// One of the file's names, or the last one it had.
+        name: Bytes,
+        /// The content.
+        digest: Digest,
+    },
+    /// Content that may come later and that is not here.
+    Without {
+        /// The root.
+        root: RootId,
+        /// Which.
+        digests: Vec<Digest>,
+        /// All such content that a first list names; otherwise it was here until now.
+        first: bool,
+    },
+    /// A job is run once more, here, for want of a file's content: what came of it is void.
+    Again {
+        /// The job.
+        job: JobNumber,
+        /// Why.
+        why: String,
+    },
     /// The mirror cannot go on, and so this session ends.
     Trouble {
         /// Why.
@@ -303,6 +342,22 @@ pub struct Offer {
     pub tools: Vec<OfferedTool>,
 }
 
+/// Added to the number of a tool that the hub has sent.
+pub const SENT: u32 = 1 << 31;
+
+/// A tool of the hub's that a pod runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTool {
+    /// The rule's name.
+    pub tool: String,
+    /// The program's name on the hub.
+    pub program: String,
+    /// Its path there.
+    pub path: Bytes,
+    /// All programs that it consists of. Each can say its version.
+    pub programs: Vec<Bytes>,
+}
+
 /// What a job sees on a pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -329,4 +384,8 @@ pub struct OfferedTool {
     pub identity: Digest,
     /// For people.
     pub version: String,
+    /// The same as the identity but for the directories that it searches, if it searches any.
+    pub bare: Option<Digest>,
+    /// These directories, by their real paths there.
+    pub searched: Vec<Bytes>,
 }

@@ -225,8 +225,13 @@ impl Walk<'_> {
     }
 
     fn same_content(&self, upper: &File, below: &Path) -> io::Result<bool> {
+        let lower = match open_lower(self.lower, below) {
+            // Its content is not here, so that it was not copied.
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            lower => lower?,
+        };
         let mut ours = io::BufReader::with_capacity(64 << 10, upper);
-        let mut theirs = io::BufReader::with_capacity(64 << 10, open_lower(self.lower, below)?);
+        let mut theirs = io::BufReader::with_capacity(64 << 10, lower);
         loop {
             let mut a = [0; 16 << 10];
             let mut b = [0; 16 << 10];
@@ -246,8 +251,10 @@ impl Walk<'_> {
     }
 }
 
-fn open_lower(lower: &Path, below: &Path) -> io::Result<File> {
-    File::open(lower.join(below))
+fn open_lower(lower: &Path, below: &Path) -> rustix::io::Result<File> {
+    // A mirror's file may be without its content, and whoever opens it waits for the worker.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(lower.join(below), flags, Mode::empty()).map(File::from)
 }
 
 fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {

@@ -3,7 +3,7 @@
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{hours, report, session, stdio, tools};
+use super::{drain, hours, limits, report, session, stdio, tools};
 use crate::job::Digest;
 use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
@@ -72,6 +72,9 @@ pub struct Args {
     /// Offer this program instead of looking for tools, by its rule's name (for tests)
     #[arg(long, value_name = "RULE=PATH", hide = true)]
     pub tool: Vec<String>,
+    /// Whoever opens a file whose content is not here waits no longer than this (for tests)
+    #[arg(long, value_name = "MS", hide = true)]
+    pub late_ms: Option<u64>,
     /// The directory of terminals that tell whether a person uses the machine (for tests)
     #[arg(long, value_name = "DIR", default_value = "/dev", hide = true)]
     pub terminals: PathBuf,
@@ -119,6 +122,7 @@ impl Args {
             tools,
             rules,
             machine_slots,
+            late_after: self.late_ms.map(std::time::Duration::from_millis),
             in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })
     }
@@ -169,6 +173,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         report::tell(config, found)?;
         return Ok(ExitCode::SUCCESS);
     }
+    limits::raise_files();
     let rules = Arc::new(file.load_rules()?);
     let tools = if args.tool.is_empty() {
         Tools::new(Arc::clone(&rules)).find()
@@ -218,6 +223,8 @@ fn given_tools(tools: &[String]) -> anyhow::Result<FindTools> {
             program: program.into_owned(),
             path: path.into(),
             identity: Digest::of(&content),
+            bare: None,
+            searched: Vec::new(),
             version: "as given".into(),
         });
     }
@@ -274,23 +281,33 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
             log_end(session::serve(read, write, worker)).await;
             Ok(())
         }
-        Some(listener) => loop {
-            match listener.accept().await {
-                Ok((stream, _)) if is_friend(&stream) => {
-                    let worker = Rc::clone(&worker);
-                    tokio::task::spawn_local(async move {
-                        let (read, write) = stream.into_split();
-                        log_end(session::serve(read, write, worker)).await;
-                    });
-                }
-                Ok(_) => tracing::warn!("a hub of another user was turned away"),
-                Err(error) => {
-                    // Out of descriptors, most likely: what is open must end first.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
+        Some(listener) => {
+            let drained = drain::when_asked(Rc::clone(&worker));
+            tokio::select! {
+                () = accept(listener, worker) => Ok(()),
+                drained = drained => Ok(drained?),
             }
-        },
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::UnixListener, worker: Rc<Worker>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if is_friend(&stream) => {
+                let worker = Rc::clone(&worker);
+                tokio::task::spawn_local(async move {
+                    let (read, write) = stream.into_split();
+                    log_end(session::serve(read, write, worker)).await;
+                });
+            }
+            Ok(_) => tracing::warn!("a hub of another user was turned away"),
+            Err(error) => {
+                // Out of descriptors, most likely: what is open must end first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 

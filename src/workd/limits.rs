@@ -2,9 +2,39 @@
 
 use crate::job::{Ending, Job, OUT_OF_TIME, Usage};
 use crate::wire::messages::{Finished, Task};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::OnceLock;
 
 /// `RLIMIT_AS` on x86, Arm and RISC-V (its type differs between C libraries).
 const ADDRESS_SPACE: u32 = 9;
+
+/// How many files this process might have open at its start.
+static FILES_BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Lets this process open as many files as it may: a mirror holds many.
+pub(super) fn raise_files() {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    if FILES_BEFORE.set(before).is_ok() {
+        // Without, more content is brought at once.
+        let _ = setrlimit(Resource::Nofile, most);
+    }
+}
+
+/// Gives a child that runs jobs the limit as it was, before it executes.
+pub(super) fn restore_files(command: &mut Command) {
+    let Some(before) = FILES_BEFORE.get().copied() else {
+        return;
+    };
+    let restore = move || Ok(setrlimit(Resource::Nofile, before)?);
+    // SAFETY: a single system call, on memory that the closure owns.
+    unsafe { command.pre_exec(restore) };
+}
 
 /// The soft limits of its processes: the wrapper's own, and the rule's on memory.
 pub(crate) fn of_processes(task: &Task) -> Vec<(u32, u64)> {

@@ -28,10 +28,13 @@
 //! | [`report`] | what the machine has and lacks |
 //! | [`daemon`] | command line, sockets, signals |
 
+mod answers;
 pub mod capture;
 pub mod daemon;
+mod drain;
 pub mod file;
 mod files;
+mod globs;
 mod health;
 mod hours;
 mod limits;
@@ -44,6 +47,7 @@ pub mod render;
 pub mod report;
 mod run;
 mod scratch;
+mod sent;
 pub mod session;
 mod spelling;
 mod sshfs;

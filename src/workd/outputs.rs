@@ -41,7 +41,7 @@ impl Outputs<'_> {
             map_back,
             ..
         } = *self;
-        let unwanted = self.runner.session.globs(&job.scratch);
+        let unwanted = self.runner.session.globs.of(&job.scratch);
         let mut digests = Vec::new();
         let mut index = 0;
         for root in &run.roots {

@@ -8,7 +8,7 @@ use super::worker::{Config, FindTools, Worker};
 use crate::probe::{Found, Prober, default_cache, find_on_path};
 use crate::rules::RuleSet;
 use crate::wire::frame::PROTOCOL;
-use crate::wire::messages::ViewKind;
+use crate::wire::messages::{OfferedTool, ViewKind};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -61,6 +61,9 @@ pub struct ReportedTool {
     pub version: String,
     /// Everything that decides its results, in hexadecimal.
     pub identity: String,
+    /// The same but for the headers that it finds; empty if it looks for none.
+    #[serde(default)]
+    pub bare: String,
     /// What that was made of: in words, and in hexadecimal.
     pub parts: Vec<(String, String)>,
 }
@@ -70,6 +73,7 @@ impl ReportedTool {
     pub fn of(found: Found) -> Self {
         let parts = found.parts.into_iter();
         Self {
+            bare: bare(&found.offered, found.headers.why_not.is_none()),
             tool: found.offered.tool,
             program: found.offered.program,
             version: found.offered.version,
@@ -79,6 +83,12 @@ impl ReportedTool {
                 .collect(),
         }
     }
+}
+
+/// In hexadecimal, where headers can be shown to it at all.
+pub fn bare(offered: &OfferedTool, can_be_shown: bool) -> String {
+    let bare = offered.bare.filter(|_| can_be_shown);
+    bare.map(|it| it.to_string()).unwrap_or_default()
 }
 
 /// What stands for the time.

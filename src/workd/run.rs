@@ -1,8 +1,12 @@
 //! One job on this pod, from its start to its last message.
 
+mod leave;
+mod rest;
+
 use super::limits;
 use super::lower;
 use super::mapback::MapBack;
+use super::mirror::{self, Pass};
 use super::outputs::Outputs;
 use super::pipes::{Piece, Stream};
 use super::render::{Layout, render};
@@ -17,17 +21,15 @@ use crate::job::{Digest, Ending, Job, Program, Usage};
 use crate::wire::frame::{STDERR, STDOUT};
 use crate::wire::messages::{Finished, FromPod, JobNumber, OfferedTool, Task, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
-use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, SemaphorePermit, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 /// Most bytes in one data frame.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
-/// How long to wait before asking again for a unit of the machine's own count.
-const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// How a job ends otherwise than by its tool.
 pub(crate) enum Stop {
@@ -38,6 +40,8 @@ pub(crate) enum Stop {
     OutOfTime,
     /// The hub is gone; nobody wants an answer.
     Unheard,
+    /// A file's content was not there: once more, when this content has come.
+    Again(Vec<Digest>),
 }
 
 impl From<io::Error> for Stop {
@@ -46,21 +50,42 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Runs a job and answers it, once so many lists of changes to the files are made.
+/// Runs a job and answers it, once so many lists of changes to the files are made, and the content
+/// has come that the hub is sending for it.
 pub(crate) async fn run(
     session: Rc<Session>,
-    (job, come): (JobNumber, u64),
+    (job, come, inputs): (JobNumber, u64, Vec<Digest>),
     tool: u32,
     task: Task,
     cancel: Rc<Notify>,
 ) {
-    let runner = Runner {
+    let mut runner = Runner {
         session: &session,
         number: job,
         come,
+        inputs,
+        may_retry: Cell::new(true),
         cancel: &cancel,
     };
-    let (message, scratch) = match runner.all(tool, &task).await {
+    let ended = loop {
+        match runner.all(tool, &task).await {
+            Err(Stop::Again(late)) => {
+                let why = "for want of content".to_owned();
+                tracing::info!(job = job.0, why, "once more");
+                if session
+                    .send(Out::Message(FromPod::Again { job, why }))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+                runner.inputs = late;
+                runner.come = session.mirror().map_or(0, |mirror| mirror.come());
+            }
+            ended => break ended,
+        }
+    };
+    let (message, scratch) = match ended {
         Ok((finished, scratch)) => {
             let usage = finished.usage;
             tracing::info!(
@@ -73,7 +98,7 @@ pub(crate) async fn run(
             );
             (FromPod::Finished { job, finished }, Some(scratch))
         }
-        Err(Stop::Unheard) => return,
+        Err(Stop::Unheard | Stop::Again(_)) => return,
         Err(Stop::Cancelled) => (FromPod::Cancelled { job }, None),
         Err(Stop::OutOfTime) => (runner.out_of_time(&task.job).await, None),
         Err(Stop::Declined(why)) => {
@@ -97,17 +122,32 @@ pub(crate) struct Runner<'a> {
     pub(crate) session: &'a Rc<Session>,
     pub(crate) number: JobNumber,
     come: u64,
+    inputs: Vec<Digest>,
+    /// A job that fails may be run once more.
+    may_retry: Cell<bool>,
     cancel: &'a Notify,
 }
 
 impl Runner<'_> {
     async fn all(&self, tool: u32, task: &Task) -> Result<(Finished, OwnedFd), Stop> {
         let view = self.or_cancelled(self.session.view()).await?;
-        let view = view.map_err(Stop::Fault)?;
-        let tool = self.tool(tool, &task.job)?;
+        let mut view = view.map_err(Stop::Fault)?;
+        let shown = self.session.shown();
+        let sent = shown.tool(tool, &task.job);
+        let tool = match &sent {
+            Some(_) => sent.clone(),
+            None => self.tool(tool, &task.job)?,
+        };
         if let Some(mirror) = self.session.mirror() {
             let made = self.or_cancelled(mirror.until(self.come)).await?;
             made.map_err(Stop::Fault)?;
+            self.or_cancelled(mirror.inputs(self.inputs.clone()))
+                .await?;
+        }
+        if sent.is_some() {
+            let built = self.or_cancelled(shown.view(self.session)).await?;
+            let not = |why| Stop::Declined(format!("the hub's tools do not run here: {why}"));
+            view = built.map_err(not)?;
         }
         if view.kind == ViewKind::Overlay {
             let outputs = task.job.outputs.clone();
@@ -120,6 +160,7 @@ impl Runner<'_> {
         }
         let slot = self.slot().await?;
         let given = self.given(&view, tool.as_ref(), &task.job).await?;
+        let pass = self.or_cancelled(self.pass()).await?;
         let init = view.warden.take()?;
         let mounts = view.mounts(init.number);
         let layout = Layout {
@@ -141,7 +182,10 @@ impl Runner<'_> {
         run.warm = given.name;
         let number = init.number;
         let seconds = task.job.limits.seconds;
-        let watched = self.watch(&view, init, &run, &map_back, seconds).await;
+        let watching = self.watch(&view, init, &run, &map_back, (seconds, pass.as_ref()));
+        let watched = watching.await;
+        // Nothing of it runs any more, so that it opens no more files.
+        let opened = pass.map_or(0, |pass| pass.opened);
         drop(slot);
         let watched = watched.inspect_err(|_| self.clean(&view, number))?;
         let gone = watched.gone;
@@ -150,6 +194,9 @@ impl Runner<'_> {
                 self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
             // A tool takes a file that is out of reach for one that is not there.
             view.place.check().await.map_err(Stop::Fault)?;
+            if !ending.is_success() && self.is_worth_a_retry(opened).await? {
+                return Err(Stop::Again(Vec::new()));
+            }
             let outputs = Outputs {
                 runner: self,
                 job: &task.job,
@@ -221,28 +268,6 @@ impl Runner<'_> {
         FromPod::Finished { job, finished }
     }
 
-    /// Waits for room: on this pod, and, for the machine's own hub, on the machine.
-    async fn slot(&self) -> Result<(SemaphorePermit<'_>, Option<Box<dyn Any>>), Stop> {
-        let worker = &self.session.worker;
-        let slot = self.or_cancelled(worker.slots.acquire()).await?;
-        let slot = slot.map_err(|_| Stop::Declined("the pod is shutting down".into()))?;
-        let Some(take) = worker.config.machine_slots.as_ref() else {
-            return Ok((slot, None));
-        };
-        if !self.session.is_own() {
-            return Ok((slot, None));
-        }
-        let machine = self.or_cancelled(async {
-            loop {
-                if let Some(slot) = take() {
-                    return slot;
-                }
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-        });
-        Ok((slot, Some(machine.await?)))
-    }
-
     /// Tells the tool's end from the pod's failing.
     fn judge(
         &self,
@@ -285,7 +310,7 @@ impl Runner<'_> {
         init: Init,
         run: &Run,
         map_back: &MapBack,
-        seconds: u32,
+        (seconds, pass): (u32, Option<&Pass>),
     ) -> Result<Watched, Stop> {
         let mut stdout = Stream::new(STDOUT, map_back)?;
         let mut stderr = Stream::new(STDERR, map_back)?;
@@ -296,7 +321,8 @@ impl Runner<'_> {
         view.warden.restock();
         let (stdout, stderr) = (&mut stdout.0, &mut stderr.0);
         let limit = tokio::time::sleep(Duration::from_secs(seconds.into()));
-        tokio::pin!(limit);
+        let spoiled = mirror::spoiled(pass);
+        tokio::pin!(limit, spoiled);
         let ended = loop {
             let piece = tokio::select! {
                 biased;
@@ -312,6 +338,10 @@ impl Runner<'_> {
                     let _ = view.warden.kill(init).await;
                     return Err(Stop::OutOfTime);
                 }
+                late = &mut spoiled => {
+                    let _ = view.warden.kill(init).await;
+                    return Err(Stop::Again(late));
+                }
             };
             self.data(piece).await?;
         };
@@ -321,6 +351,9 @@ impl Runner<'_> {
             let why = why.unwrap_or_else(|| "the job's first process was killed".into());
             return Err(Stop::Fault(why));
         };
+        if let Some(late) = pass.and_then(Pass::is_spoiled) {
+            return Err(Stop::Again(late));
+        }
         // All writers are gone, so what is in the pipes now is all there will be.
         for stream in [&mut *stdout, &mut *stderr] {
             while stream.open {
@@ -344,24 +377,6 @@ impl Runner<'_> {
         }
         let data = Out::Data(self.number.0, channel, bytes);
         self.session.send(data).await.map_err(|()| Stop::Unheard)
-    }
-
-    /// Removes what an init kept on disk, once its mounts are gone.
-    fn clean_later(&self, view: &View, init: u32, gone: oneshot::Receiver<Option<String>>) {
-        if let Some(dir) = view.scratch(init) {
-            let cleaner = self.session.worker.cleaner.clone();
-            tokio::task::spawn_local(async move {
-                let _ = gone.await;
-                cleaner.directory(dir);
-            });
-        }
-    }
-
-    /// Removes what an init that is gone kept on disk.
-    fn clean(&self, view: &View, init: u32) {
-        if let Some(dir) = view.scratch(init) {
-            self.session.worker.cleaner.directory(dir);
-        }
     }
 }
 

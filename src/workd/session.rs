@@ -1,16 +1,18 @@
 //! One hub's connection: reads its messages, keeps its jobs, writes their answers.
 
+mod start;
+
+use super::answers;
 use super::files::{self, Place};
+use super::globs::Globs;
 use super::mirror::{Mirror, SIGN_EVERY};
-use super::run;
+use super::sent::Shown;
 use super::view::{self, View};
 use super::worker::Worker;
 use crate::paths::{Bytes, Roots};
-use crate::wire::codec;
 use crate::wire::frame::Peer;
-use crate::wire::messages::{Files, FromPod, JobNumber, Offer, Task, ToPod, ViewKind};
+use crate::wire::messages::{Files, FromPod, JobNumber, Offer, ToPod, ViewKind};
 use crate::wire::stream::{Receiver, Sender, WireError};
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -47,6 +49,8 @@ pub(crate) struct Session {
     place: RefCell<Option<Result<Rc<Place>, String>>>,
     /// The copies of the roots, where the hub keeps such.
     mirror: RefCell<Option<Rc<Mirror>>>,
+    /// What of this pod's system jobs see otherwise.
+    shown: RefCell<Rc<Shown>>,
     /// Where the hub could not mount, and why; told each time.
     refused: watch::Sender<(Bytes, String)>,
     view: watch::Sender<Built>,
@@ -55,7 +59,7 @@ pub(crate) struct Session {
     offer_again: Cell<bool>,
     /// Views that were begun to be built: of several at a time the last counts.
     builds: Cell<u64>,
-    globs: RefCell<HashMap<Vec<String>, GlobSet>>,
+    pub(crate) globs: Globs,
 }
 
 struct Running {
@@ -86,16 +90,17 @@ where
         configured: watch::Sender::default(),
         place: RefCell::default(),
         mirror: RefCell::default(),
+        shown: RefCell::default(),
         refused: watch::Sender::default(),
         view: watch::Sender::default(),
         view_kind: RefCell::default(),
         offer_again: Cell::new(false),
         builds: Cell::new(0),
-        globs: RefCell::default(),
+        globs: Globs::default(),
     });
     let ended = tokio::select! {
         ended = hear(&mut receiver, &session) => ended,
-        ended = write_answers(&mut sender, answers) => ended,
+        ended = answers::write(&mut sender, answers) => ended,
         ended = offer(&session) => ended,
         why = files::keep(&session) => Err(std::io::Error::other(why).into()),
     };
@@ -134,7 +139,9 @@ async fn hear<R: AsyncRead + Unpin>(
                 session.own.set(own);
                 if files == Files::Mirror {
                     let cache = &session.worker.config.cache;
-                    let mirror = Mirror::start(cache, &hub, &roots, session.out.clone())?;
+                    let late_after = session.worker.config.late_after;
+                    let out = session.out.clone();
+                    let mirror = Mirror::start(cache, &hub, &roots, late_after, out)?;
                     session.mirror.replace(Some(Rc::new(mirror)));
                 }
                 if session
@@ -146,6 +153,17 @@ async fn hear<R: AsyncRead + Unpin>(
                 }
             }
             ToPod::NotMounted { at, why } => drop(session.refused.send_replace((at, why))),
+            ToPod::System {
+                trees,
+                absent,
+                sent,
+            } => {
+                let shown = session.known_mirror()?.system(&trees, absent)?;
+                session.shown.replace(Rc::new(Shown::new(shown, sent)));
+                // Jobs from here on wait for another view.
+                session.view.send_replace(None);
+                session.renew_view();
+            }
             ToPod::Changes {
                 root,
                 changes,
@@ -160,7 +178,12 @@ async fn hear<R: AsyncRead + Unpin>(
                 session.known_mirror()?.content(piece, &sign).await;
             }
             ToPod::Gone { digest } => session.known_mirror()?.gone(digest),
-            ToPod::Start { job, tool, task } => session.start(job, tool, &task)?,
+            ToPod::Start {
+                job,
+                tool,
+                task,
+                inputs,
+            } => session.start(job, tool, &task, inputs)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
                     running.cancel.notify_one();
@@ -177,24 +200,6 @@ async fn hear<R: AsyncRead + Unpin>(
 
 fn broken(what: &str) -> WireError {
     crate::wire::frame::FrameError::Payload(what.into()).into()
-}
-
-async fn write_answers<W: AsyncWrite + Unpin>(
-    sender: &mut Sender<W>,
-    mut answers: mpsc::Receiver<Out>,
-) -> Result<(), WireError> {
-    while let Some(answer) = answers.recv().await {
-        let mut next = Some(answer);
-        while let Some(answer) = next {
-            match answer {
-                Out::Message(message) => sender.message(&message).await?,
-                Out::Data(job, channel, bytes) => sender.data(job, channel, &bytes).await?,
-            }
-            next = answers.try_recv().ok();
-        }
-        sender.flush().await?;
-    }
-    Ok(())
 }
 
 /// Sends the offer, and again whenever it changes.
@@ -252,6 +257,16 @@ impl Session {
         self.mirror.borrow().clone()
     }
 
+    /// What the hub has them shown of its system.
+    pub(crate) fn shown(&self) -> Rc<Shown> {
+        Rc::clone(&self.shown.borrow())
+    }
+
+    /// Where the files are, if they are in reach.
+    pub(crate) fn place(&self) -> Option<Rc<Place>> {
+        self.place.borrow().clone()?.ok()
+    }
+
     fn known_mirror(&self) -> Result<Rc<Mirror>, WireError> {
         self.mirror()
             .ok_or_else(|| broken("a change to what is not mirrored"))
@@ -292,23 +307,6 @@ impl Session {
         self.jobs.borrow_mut().remove(&job);
     }
 
-    /// Compiled globs, kept since jobs of one tool all have the same.
-    pub(crate) fn globs(&self, globs: &[String]) -> GlobSet {
-        if let Some(known) = self.globs.borrow().get(globs) {
-            return known.clone();
-        }
-        let mut builder = GlobSetBuilder::new();
-        for glob in globs {
-            match Glob::new(glob) {
-                Ok(glob) => drop(builder.add(glob)),
-                Err(error) => tracing::warn!(glob, %error, "a job's rule has a bad glob"),
-            }
-        }
-        let set = builder.build().unwrap_or_default();
-        self.globs.borrow_mut().insert(globs.to_vec(), set.clone());
-        set
-    }
-
     /// Builds the view, if the files are in reach. Jobs that run go on in the one they have.
     fn renew_view(self: &Rc<Self>) {
         let known = self.configured.borrow().clone();
@@ -322,7 +320,10 @@ impl Session {
             // Which views there can be is found out first.
             session.worker.looked().await;
             let built = match &place {
-                Ok(place) => view::build(&session.worker, &roots, place).await,
+                Ok(place) => {
+                    let shown = session.shown();
+                    view::build(&session.worker, &roots, place, &shown.replaced).await
+                }
                 Err(why) => Err(why.clone()),
             };
             // The files may have gone, or come back, or the tools changed, while it was built.
@@ -358,29 +359,6 @@ impl Session {
             }
         }
         offer
-    }
-
-    fn start(self: &Rc<Self>, job: JobNumber, tool: u32, task: &[u8]) -> Result<(), WireError> {
-        if self.configured.borrow().is_none() {
-            return Err(broken("a job before the configuration"));
-        }
-        let task: Task = codec::decode(task)?;
-        let cancel = Rc::new(Notify::new());
-        let running = Running {
-            cancel: Rc::clone(&cancel),
-            task: None,
-        };
-        if self.jobs.borrow_mut().insert(job, running).is_some() {
-            return Err(broken("a job number used twice"));
-        }
-        let session = Rc::clone(self);
-        // What changed before this job came is there before it runs.
-        let come = self.mirror().map_or(0, |mirror| mirror.come());
-        let handle = tokio::task::spawn_local(run::run(session, (job, come), tool, task, cancel));
-        if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
-            running.task = Some(handle.abort_handle());
-        }
-        Ok(())
     }
 
     /// The hub is gone: so are its jobs, by the end of the warden.

@@ -12,6 +12,7 @@ use crate::paths::{Bytes, Roots};
 use crate::wire::messages::{OfferedTool, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::AtFlags;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -49,6 +50,31 @@ pub(super) async fn try_out(view: &View, given: &[PathBuf]) -> Result<(), String
         (Ending::Exited(COULD_WRITE), _) => Err(reached("write", outside)),
         (other, _) => Err(ended(&run, other)),
     }
+}
+
+/// Has each of these programs tell its version.
+///
+/// # Errors
+/// Which one does not run.
+pub(super) async fn speak(
+    view: &View,
+    programs: impl Iterator<Item = &Bytes>,
+) -> Result<(), String> {
+    let programs: BTreeSet<&Bytes> = programs.collect();
+    for program in programs {
+        let run = Run {
+            exe: program.clone(),
+            argv: vec![program.clone(), "--version".into()],
+            cwd: "/".into(),
+            umask: 0o022,
+            ..Run::default()
+        };
+        let (ending, _) = run_alone(view, &run).await?;
+        if !ending.is_success() {
+            return Err(ended(&run, ending));
+        }
+    }
+    Ok(())
 }
 
 fn reached(how: &str, path: &Path) -> String {
@@ -146,7 +172,7 @@ async fn prove_in(
     tools: &[OfferedTool],
     roots: &Roots,
 ) -> Result<(ViewKind, String), String> {
-    let (view, why) = view::build(worker, roots, &Place::shared(roots)).await?;
+    let (view, why) = view::build(worker, roots, &Place::shared(roots), &[]).await?;
     let init = view.warden.take().map_err(|e| e.to_string())?;
     // Its number decides where a bare job writes, so the job is rendered for this very init.
     let mounts = view.mounts(init.number);

@@ -9,7 +9,7 @@ use super::lower::Owned;
 use super::render::Mounts;
 use super::scratch::SessionDir;
 use super::trial;
-use super::warden::proto::{RootDir, Sandbox, Scratch, Setup};
+use super::warden::proto::{Replaced, RootDir, Sandbox, Scratch, Setup};
 use super::warden::{self, Warden};
 use super::worker::{ScratchChoice, ViewChoice, Worker};
 use crate::paths::{Bytes, Roots};
@@ -124,11 +124,12 @@ pub(crate) async fn build(
     worker: &Rc<Worker>,
     roots: &Roots,
     place: &Rc<Place>,
+    replaced: &[Replaced],
 ) -> Result<(Rc<View>, String), String> {
     let config = &worker.config;
     let mut why_not = WhyNot::default();
     for way in ways(config.view, config.scratch, config.unsandboxed) {
-        let built = match start(worker, roots, place, way).await {
+        let built = match start(worker, roots, place, (replaced, None), way).await {
             Ok(view) => trial::try_out(&view, &config.system).await.map(|()| view),
             Err(why) => Err(why),
         };
@@ -146,6 +147,37 @@ pub(crate) async fn build(
                 tracing::debug!(way = way.name(), why, "view does not work");
                 why_not.add(way, why);
             }
+        }
+    }
+    Err(why_not.to_string())
+}
+
+/// What is shown in place of the pod's own: directories, and the whole of its system.
+type Shows<'a> = (&'a [Replaced], Option<&'a Path>);
+
+/// Builds a view of another system than the pod's, in which these programs run.
+///
+/// # Errors
+/// None works: why.
+pub(crate) async fn build_sent(
+    worker: &Rc<Worker>,
+    roots: &Roots,
+    place: &Rc<Place>,
+    shows: Shows<'_>,
+    programs: impl Iterator<Item = &Bytes> + Clone,
+) -> Result<Rc<View>, String> {
+    let config = &worker.config;
+    let ways = ways(ViewChoice::Overlay, config.scratch, config.unsandboxed);
+    let mut why_not = WhyNot::default();
+    for way in ways.into_iter().filter(|way| !way.sandbox.is_bare()) {
+        // That such a view confines is known from the session's other one.
+        let built = match start(worker, roots, place, shows, way).await {
+            Ok(view) => trial::speak(&view, programs.clone()).await.map(|()| view),
+            Err(why) => Err(why),
+        };
+        match built {
+            Ok(view) => return Ok(Rc::new(view)),
+            Err(why) => why_not.add(way, why),
         }
     }
     Err(why_not.to_string())
@@ -178,6 +210,7 @@ async fn start(
     worker: &Rc<Worker>,
     roots: &Roots,
     place: &Rc<Place>,
+    (replaced, image): Shows<'_>,
     way: Way,
 ) -> Result<View, String> {
     if way.sandbox == Sandbox::Landlock {
@@ -207,6 +240,8 @@ async fn start(
             .iter()
             .map(|dir| dir.as_path().into())
             .collect(),
+        replaced: replaced.to_vec(),
+        image: image.map(Into::into),
         warm: worker.warm.dir().into(),
         stage: dir.stage().as_path().into(),
     };

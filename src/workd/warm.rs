@@ -289,6 +289,8 @@ mod tests {
             program: "x".into(),
             path: "/opt/x/bin/x".into(),
             identity: Digest([identity; 32]),
+            bare: None,
+            searched: Vec::new(),
             version: String::new(),
         }
     }

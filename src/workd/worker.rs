@@ -1,6 +1,7 @@
 //! The worker itself: what it was told on its command line, what it offers, and what its sessions
 //! share.
 
+use super::drain::ENDING;
 use super::health::Health;
 use super::hours::IN_USE;
 use super::scratch::{self, Cleaner};
@@ -112,6 +113,8 @@ pub struct Config {
     pub rules: Arc<RuleSet>,
     /// The machine-wide count, for sessions of the machine's own hub.
     pub machine_slots: Option<TakeMachineSlot>,
+    /// Whoever opens a file whose content is not here waits no longer than that, if set.
+    pub late_after: Option<std::time::Duration>,
     /// Asked now and then, if no slots shall be offered while it is so.
     pub in_use: Option<IsInUse>,
 }
@@ -142,6 +145,8 @@ pub struct Worker {
     looked: watch::Sender<bool>,
     /// Whether a person was there when last looked.
     in_use: Cell<bool>,
+    /// Whether it takes no more jobs, and ends after those that there are.
+    ending: Cell<bool>,
     /// Why not a better view.
     view_why: RefCell<String>,
 }
@@ -163,6 +168,7 @@ impl Worker {
             warm: Warm::open(&config.cache)?,
             offer: watch::Sender::default(),
             in_use: Cell::new(config.in_use.as_ref().is_some_and(|ask| ask())),
+            ending: Cell::new(false),
             view_why: RefCell::default(),
             looked: watch::Sender::default(),
             config,
@@ -216,11 +222,20 @@ impl Worker {
         }
     }
 
+    /// Tells all hubs that there is no room from now on.
+    pub(super) fn take_no_more(&self) {
+        self.ending.set(true);
+        self.tell(self.offer());
+    }
+
     /// Offers this, with as many slots as there are now.
     fn tell(&self, mut offer: Offer) {
-        (offer.slots, offer.view_why) = match self.in_use.get() {
-            true => (0, IN_USE.into()),
-            false => (self.config.slots, self.view_why.borrow().clone()),
+        (offer.slots, offer.view_why) = if self.ending.get() {
+            (0, ENDING.into())
+        } else if self.in_use.get() {
+            (0, IN_USE.into())
+        } else {
+            (self.config.slots, self.view_why.borrow().clone())
         };
         self.offer.send_if_modified(|known| {
             let is_new = *known != offer;

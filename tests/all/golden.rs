@@ -11,8 +11,8 @@ use cpods::wire::files::{Change, Entry, EntryKind, More};
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
     ClientKey, Files, Finished, FromClient, FromPod, IndexStatus, JobNumber, LastJob, MirrorStatus,
-    Offer, OfferedTool, PodStatus, Sent, SentWhy, Stamp, Status, Submit, Task, ToClient, ToPod,
-    ViewKind,
+    Offer, OfferedTool, PodStatus, Sent, SentTool, SentWhy, Stamp, Status, Submit, Task, ToClient,
+    ToPod, ViewKind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -167,6 +167,8 @@ fn offer() -> Offer {
         path: "/usr/bin/gcc".into(),
         identity: Digest([7; 32]),
         version: "12".into(),
+        bare: Some(Digest([8; 32])),
+        searched: vec!["/usr/include".into()],
     };
     Offer {
         name: "pod1".into(),
@@ -313,6 +315,7 @@ fn changes() -> Vec<Change> {
     let entries = entries.into_iter().chain([None]);
     let named = entries.map(|entry| Change {
         name: "a/b".into(),
+        later: entry.is_some(),
         entry,
     });
     named.collect()
@@ -335,6 +338,17 @@ fn to_and_from_pod(golden: &mut Golden) {
             job,
             tool: 3,
             task: vec![1, 2, 3],
+            inputs: vec![Digest([9; 32])],
+        },
+        ToPod::System {
+            trees: vec!["/usr/include".into()],
+            absent: vec!["/usr/local/include".into()],
+            sent: vec![SentTool {
+                tool: "gcc".into(),
+                program: "gcc".into(),
+                path: "/usr/bin/gcc".into(),
+                programs: vec!["/usr/lib/cc1".into()],
+            }],
         },
         ToPod::Changes {
             root: RootId(1),
@@ -357,6 +371,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             ToPod::Configure { .. } => "to-pod.configure",
             ToPod::NotMounted { .. } => "to-pod.not-mounted",
             ToPod::Start { .. } => "to-pod.start",
+            ToPod::System { .. } => "to-pod.system",
             ToPod::Changes { .. } => "to-pod.changes",
             ToPod::Content { .. } => "to-pod.content",
             ToPod::Gone { .. } => "to-pod.gone",
@@ -414,6 +429,20 @@ fn to_and_from_pod(golden: &mut Golden) {
             view: ViewKind::Rewrite,
             why: "no overlay".into(),
         },
+        FromPod::Opened {
+            root: RootId(1),
+            name: "a/b".into(),
+            digest: Digest([9; 32]),
+        },
+        FromPod::Without {
+            root: RootId(1),
+            digests: vec![Digest([9; 32])],
+            first: true,
+        },
+        FromPod::Again {
+            job,
+            why: "for want of content".into(),
+        },
     ];
     for message in messages {
         let name = match &message {
@@ -428,6 +457,9 @@ fn to_and_from_pod(golden: &mut Golden) {
             FromPod::Lacks { .. } => "from-pod.lacks",
             FromPod::Trouble { .. } => "from-pod.trouble",
             FromPod::Proved { .. } => "from-pod.proved",
+            FromPod::Opened { .. } => "from-pod.opened",
+            FromPod::Without { .. } => "from-pod.without",
+            FromPod::Again { .. } => "from-pod.again",
         };
         golden.message(name, &message);
     }

@@ -19,6 +19,7 @@ mod full_disk;
 mod gen_context;
 mod gen_wrap;
 mod golden;
+mod headers;
 mod house;
 mod identical;
 mod launcher;

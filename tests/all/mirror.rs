@@ -1,5 +1,6 @@
 //! Pods that keep a copy of the hub's files.
 
+mod by_need;
 mod faults;
 mod many;
 
@@ -21,6 +22,11 @@ fn start_worker(farm: &Farm) -> Daemon {
 }
 
 fn start_named(farm: &Farm, name: &str) -> Daemon {
+    start_with(farm, name, &[])
+}
+
+/// One with more arguments.
+fn start_with(farm: &Farm, name: &str, more: &[&str]) -> Daemon {
     let log = fs::File::options()
         .append(true)
         .create(true)
@@ -33,6 +39,7 @@ fn start_named(farm: &Farm, name: &str) -> Daemon {
         .arg("--cache")
         .arg(cache(farm, name))
         .args(["--slots", "4", "--log", "debug"])
+        .args(more)
         .stderr(log)
         .spawn();
     Daemon::new(worker.unwrap())

@@ -266,6 +266,7 @@ impl Hub {
             job,
             tool: place.map_or(u32::MAX, |place| u32::try_from(place).unwrap()),
             task: codec::encode(&spec.task).unwrap(),
+            inputs: Vec::new(),
         };
         self.connection.send(None, &start).unwrap();
         job
@@ -301,7 +302,11 @@ impl Hub {
             match message {
                 FromPod::Offer(offer) => self.offer = offer,
                 FromPod::Pong | FromPod::Trouble { .. } | FromPod::Proved { .. } => {}
-                FromPod::Mount { .. } | FromPod::Lacks { .. } => panic!("the files are shared"),
+                FromPod::Mount { .. }
+                | FromPod::Lacks { .. }
+                | FromPod::Opened { .. }
+                | FromPod::Without { .. }
+                | FromPod::Again { .. } => panic!("the files are shared"),
                 FromPod::Output {
                     job, index, wrote, ..
                 } => {

@@ -227,6 +227,20 @@ fn slots_are_for_ninja() {
 }
 
 #[test]
+fn nobody_need_read_all_of_it() {
+    let farm = Farm::new();
+    for command in ["cpods status", "cpods slots", "cpods explain gcc -c a.c"] {
+        // Its reader is gone before it says anything.
+        let script = format!("{{ sleep 0.2; {command}; echo $? >code; }} | true; cat code");
+        let output = farm.bare(&["bash", "-c", &script]);
+        let code = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        // By SIGPIPE, and without a word.
+        assert_eq!(code, "141", "{command}: {}", text(&output));
+        assert_eq!(output.stderr, b"", "{command}: {}", text(&output));
+    }
+}
+
+#[test]
 fn status_for_people_and_programs() {
     let farm = Farm::with("overlay", 3);
     farm.write("a.c", "int a;\n");

@@ -33,6 +33,7 @@ fn capabilities(pod: u32) -> Capabilities {
                 tool: (*tool).to_owned(),
                 program: (*tool).to_owned(),
                 identity: Digest::of(tool.as_bytes()),
+                bare: None,
             })
             .collect(),
     }
@@ -46,6 +47,7 @@ fn request(random: &mut Random, clients: u64) -> Request {
         tool: tool.to_owned(),
         program: tool.to_owned(),
         identity: Some(Digest::of(tool.as_bytes())),
+        bare: None,
         needs: Vec::new(),
         overlay_only: random.below(2) == 0,
         hub_has_tool: true,

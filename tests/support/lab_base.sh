@@ -1,10 +1,16 @@
 # The Debian trees that guests of the lab are made of; sourced by lab.sh.
 # shellcheck shell=bash disable=SC2154
 
-# lab_base RELEASE: makes $lab/base-RELEASE, a Debian tree, once (2-3 minutes)
+# lab_base RELEASE: makes $lab/base-RELEASE, a Debian tree, once (2-3 minutes). RELEASE-bare has
+# none of what cpods needs: what a person finds on a new machine, and sudo, for Ansible.
 lab_base() {
   lab_setup
-  local base=$lab/base-$1 proxy mirror
+  local base=$lab/base-$1 release=${1%-bare} proxy mirror
+  local packages=systemd,systemd-sysv,dbus,openssh-server,iproute2,libpam-systemd
+  case $1 in
+    *-bare) packages+=,python3,python3-apt,sudo,passwd,ca-certificates ;;
+    *) packages+=,sshfs,fuse3,python3-minimal,gcc,g++,libc6-dev ;;
+  esac
   [ ! -e "$base" ] || return 0
   (
     flock 9
@@ -16,11 +22,10 @@ lab_base() {
     [ -z "${proxy:-}" ] || export http_proxy=$proxy
     eval "$(apt-config shell proxy Acquire::https::Proxy)"
     [ -z "${proxy:-}" ] || export https_proxy=$proxy
-    mirror=$(lab__mirror "$1") || exit 1
+    mirror=$(lab__mirror "$release") || exit 1
     # (It mounts a proc in the tree: not in sight of this machine, should it be killed.)
-    quietly unshare -m debootstrap --variant=minbase --include="systemd,systemd-sysv,dbus,openssh-server,sshfs,\
-fuse3,iproute2,python3-minimal,gcc,g++,libc6-dev,libpam-systemd" "$1" "$base.new" "$mirror" \
-      || die "debootstrap of $1 fails"
+    quietly unshare -m debootstrap --variant=minbase --include="$packages" "$release" "$base.new" \
+      "$mirror" || die "debootstrap of $1 fails"
     lab__trim "$base.new" && mv "$base.new" "$base"
   ) 9>"$lab/lock-$1" || die "no base for $1"
 }

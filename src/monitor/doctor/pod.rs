@@ -5,7 +5,7 @@ use super::{Here, is_here, tools};
 use crate::schedd::{self, Address, Clock, PodConfig, Reached, View};
 use crate::wire::frame::PROTOCOL;
 use crate::wire::messages::{Files, ViewKind};
-use crate::workd::report::{Report, ReportedTool};
+use crate::workd::report::{Report, ReportedTool, bare};
 use std::time::Duration;
 
 /// A clock that is further off is told.
@@ -49,7 +49,8 @@ pub(super) async fn examine(sheet: &mut Sheet, here: &Here, pod: &PodConfig) {
     }
     view(sheet, pod, report.view, &report.view_why);
     room(sheet, &report);
-    tools::compare(sheet, here, pod, &report.tools);
+    let can_show = report.view == ViewKind::Overlay;
+    tools::compare(sheet, here, (pod, can_show), &report.tools);
 }
 
 /// A worker that was started by somebody else is asked only what hubs ask.
@@ -69,14 +70,16 @@ async fn examine_listener(sheet: &mut Sheet, here: &Here, pod: &PodConfig) {
         sheet.ok("slots", &offer.slots.to_string());
         view(sheet, pod, offer.view, &offer.view_why);
     }
+    let can_show = offer.view == ViewKind::Overlay;
     let tools = offer.tools.into_iter().map(|offered| ReportedTool {
+        bare: bare(&offered, true),
         tool: offered.tool,
         program: offered.program,
         version: offered.version,
         identity: offered.identity.to_string(),
         parts: Vec::new(),
     });
-    tools::compare(sheet, here, pod, &tools.collect::<Vec<_>>());
+    tools::compare(sheet, here, (pod, can_show), &tools.collect::<Vec<_>>());
 }
 
 /// How a hub would have the pod come to the files, and what speaks against a copy of them if

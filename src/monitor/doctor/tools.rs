@@ -3,6 +3,7 @@
 use super::Here;
 use super::sheet::Sheet;
 use crate::schedd::PodConfig;
+use crate::wire::messages::Files;
 use crate::workd::report::ReportedTool;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +12,20 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Compared {
     /// Names of the pod's programs that serve jobs of this machine.
     same: BTreeSet<String>,
+    /// Names of those that do, once jobs are shown this machine's headers.
+    shown: BTreeSet<String>,
     /// Names of those that do not, by what is different.
     other: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Compares them, and says what to do where they differ.
-pub(super) fn compare(sheet: &mut Sheet, here: &Here, pod: &PodConfig, theirs: &[ReportedTool]) {
+/// `can_show` if the pod has a view in which it can show other headers than its own.
+pub(super) fn compare(
+    sheet: &mut Sheet,
+    here: &Here,
+    (pod, can_show): (&PodConfig, bool),
+    theirs: &[ReportedTool],
+) {
     let rules = |tools: &[ReportedTool]| -> BTreeSet<String> {
         tools.iter().map(|tool| tool.tool.clone()).collect()
     };
@@ -36,6 +45,19 @@ pub(super) fn compare(sheet: &mut Sheet, here: &Here, pod: &PodConfig, theirs: &
                 "the same"
             };
             sheet.ok(&what, &format!("{by}: {}", list(&compared.same)));
+        }
+        if !compared.shown.is_empty() {
+            let names = list(&compared.shown);
+            if can_show && pod.files.is_none_or(|files| files == Files::Mirror) {
+                let found = format!("the same but for headers, jobs see this machine's: {names}");
+                sheet.ok(&what, &found);
+            } else {
+                let found = format!(
+                    "{names}: other headers; jobs would see this machine's with \
+                     `files = \"mirror\"` in the overlay view"
+                );
+                sheet.warn(&what, &found);
+            }
         }
         for (difference, names) in &compared.other {
             let todo = match relaxed {
@@ -80,6 +102,11 @@ fn compare_rule(
         if ours.iter().any(|our| is_same(&our)) {
             // A tool may have another name on another machine.
             compared.same.insert(their.program.clone());
+        } else if ours
+            .iter()
+            .any(|our| !our.bare.is_empty() && our.bare == their.bare)
+        {
+            compared.shown.insert(their.program.clone());
         } else if let Some(our) = ours.iter().find(|our| our.program == their.program) {
             let names = compared.other.entry(difference(our, their)).or_default();
             names.insert(their.program.clone());
@@ -141,6 +168,7 @@ mod tests {
             program: program.into(),
             version: version.into(),
             identity: identity.into(),
+            bare: String::new(),
             parts: parts.map(|(n, d)| ((*n).into(), (*d).into())).collect(),
         }
     }
@@ -183,6 +211,14 @@ mod tests {
         assert_eq!(found.same, ["cross-gcc".to_owned()].into());
         let differing: Vec<_> = found.other.values().flatten().collect();
         assert_eq!(differing, ["gcc-11"]);
+        let bare = |tool: &ReportedTool, bare: &str| ReportedTool {
+            bare: bare.into(),
+            ..tool.clone()
+        };
+        let (our, their) = (bare(&ours[1], "e"), bare(&theirs[1], "e"));
+        let found = compare_rule("gcc", &[our], &[their], false);
+        assert_eq!(found.shown, ["gcc-11".to_owned()].into());
+        assert!(found.other.is_empty());
         let relaxed = compare_rule("gcc", &ours, &theirs, true);
         let same = ["cross-gcc", "gcc-11"].map(ToOwned::to_owned);
         assert_eq!(relaxed.same, same.into());

@@ -37,6 +37,7 @@ pub(super) fn request(client: u64, scenario: &Scenario, random: &mut Random) -> 
         tool: tool.to_owned(),
         program: program.to_owned(),
         identity: hub_has_tool.then(|| identity(program, 0)),
+        bare: None,
         needs,
         overlay_only: random.permille(200),
         hub_has_tool,
@@ -89,6 +90,7 @@ impl Host {
                     tool: tool.to_owned(),
                     program: program.to_owned(),
                     identity: identity(program, u64::from(random.permille(150))),
+                    bare: None,
                 });
             }
         }

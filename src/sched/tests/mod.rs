@@ -135,6 +135,7 @@ fn offer(tool: &str, program: &str, identity: &str) -> Capability {
         tool: tool.to_owned(),
         program: program.to_owned(),
         identity: digest(identity),
+        bare: None,
     }
 }
 
@@ -165,6 +166,7 @@ fn compile(client: u64) -> Request {
         tool: "gcc".to_owned(),
         program: "gcc".to_owned(),
         identity: Some(digest("gcc 12")),
+        bare: None,
         needs: Vec::new(),
         overlay_only: false,
         hub_has_tool: true,

@@ -34,6 +34,32 @@ fn identity_decides_and_the_name_is_preferred() {
 }
 
 #[test]
+fn a_pod_that_is_shown_the_headers_needs_none() {
+    let mut env = Env::new();
+    let mut offered = pod(9);
+    offered.tools = vec![offer("gcc", "gcc", "gcc 12 with other headers")];
+    env.join(1, offered.clone());
+    let request = Request {
+        bare: Some(digest("bare gcc 12")),
+        ..compile(1)
+    };
+    let why = env.submit(1, request.clone());
+    assert!(handed_back(&why, 1).contains("offers another gcc"));
+    for (bare, fits) in [("bare gcc 13", false), ("bare gcc 12", true)] {
+        offered.tools[0].bare = Some(digest(bare));
+        let (pod, capabilities) = (PodId(1), offered.clone());
+        env.tell(Event::PodChanged { pod, capabilities });
+        let actions = env.submit(if fits { 3 } else { 2 }, request.clone());
+        let is_started = matches!(actions[..], [Action::StartRun { .. }]);
+        assert_eq!(is_started, fits, "{bare}");
+    }
+    // Of a tool that has no headers there is nothing to be shown.
+    let bare = None;
+    let why = env.submit(4, Request { bare, ..request });
+    assert!(handed_back(&why, 4).contains("offers another gcc"));
+}
+
+#[test]
 fn needs_and_the_view() {
     let mut env = Env::new();
     let mut plain = pod(4);

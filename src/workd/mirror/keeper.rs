@@ -1,7 +1,12 @@
 //! The thread's own: what it was told, in order, and how far it has come.
 
+mod opened;
+
+use super::gate::Gate;
+use super::holds::Leases;
+use super::own;
 use super::store::Store;
-use super::tree::Tree;
+use super::tree::{Tree, With};
 use super::{Command, Progress};
 use crate::job::Digest;
 use crate::paths::RootId;
@@ -12,9 +17,11 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use tokio::sync::watch;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
 
 /// Digests in one message.
 const MOST_ASKED: usize = 16 << 10;
@@ -22,17 +29,49 @@ const MOST_ASKED: usize = 16 << 10;
 /// Makes the changes of all roots.
 pub(super) struct Keeper {
     trees: Vec<Tree>,
+    /// How many of them are roots.
+    roots: usize,
+    /// Where this pod may have the same as the others, in their order.
+    own: Vec<PathBuf>,
     store: Store,
     out: tokio::sync::mpsc::Sender<Out>,
+    gate: Arc<Gate>,
+    /// None where every file must be there whole.
+    leases: Option<Leases>,
     /// Parts of a list whose end has not come.
     parts: Vec<Vec<Change>>,
     /// Lists whose turn has not come, since content of the first is not here.
     waiting: VecDeque<(usize, Vec<Change>, bool)>,
     lacking: HashSet<Digest>,
+    /// What was asked for because somebody opened a file.
+    asked: HashSet<Digest>,
     gone: HashSet<Digest>,
+    /// Jobs that wait for content.
+    waiters: Vec<(HashSet<Digest>, Waiter)>,
+    /// Jobs are being ended.
+    spoiled: bool,
+    /// And none is let in before so many lists are made.
+    not_before: u64,
     /// Lists.
     pub(super) made: u64,
     whole: BTreeSet<usize>,
+}
+
+/// A job that waits for content.
+#[derive(Debug)]
+enum Waiter {
+    Inputs(oneshot::Sender<()>),
+    Failed(oneshot::Sender<bool>),
+}
+
+impl Waiter {
+    fn tell(self) {
+        // A job that was cancelled does not listen.
+        match self {
+            Self::Inputs(told) => drop(told.send(())),
+            Self::Failed(told) => drop(told.send(true)),
+        }
+    }
 }
 
 impl Keeper {
@@ -41,6 +80,7 @@ impl Keeper {
         content: &Path,
         places: &[PathBuf],
         out: tokio::sync::mpsc::Sender<Out>,
+        (gate, leases): (Arc<Gate>, Option<Leases>),
     ) -> io::Result<Self> {
         // First, so that no file of the trees has another name there.
         let store = Store::open(content)?;
@@ -56,12 +96,20 @@ impl Keeper {
         });
         Ok(Self {
             trees: trees.collect::<io::Result<_>>()?,
+            roots: places.len(),
+            own: Vec::new(),
             store,
             out,
+            gate,
+            leases,
             parts: vec![Vec::new(); places.len()],
             waiting: VecDeque::new(),
             lacking: HashSet::new(),
+            asked: HashSet::new(),
             gone: HashSet::new(),
+            waiters: Vec::new(),
+            spoiled: false,
+            not_before: 0,
             made: 0,
             whole: BTreeSet::new(),
         })
@@ -69,13 +117,25 @@ impl Keeper {
 
     /// Until the session ends. `taken` is told how much of what waited is done.
     pub(super) fn run(
-        mut self,
+        &mut self,
         told: &mpsc::Receiver<Command>,
         progress: &watch::Sender<Progress>,
         stop: &AtomicBool,
         taken: impl Fn(usize),
     ) -> io::Result<()> {
-        while let Ok(command) = told.recv() {
+        loop {
+            let next = match self.deadline() {
+                None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => told.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            let command = match next {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.end_what_is_late()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
             let bytes = command.bytes();
             if stop.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::Interrupted.into());
@@ -88,7 +148,6 @@ impl Keeper {
             }
             taken(bytes);
         }
-        Ok(())
     }
 
     /// Does what can be done by now; true if there is progress to tell of.
@@ -97,6 +156,12 @@ impl Keeper {
     /// The disk's, or of a hub that breaks the protocol. Nothing can be done any more.
     pub(super) fn take(&mut self, command: Command, stop: &AtomicBool) -> io::Result<bool> {
         match command {
+            Command::Tree(place, own) => {
+                let tree = Tree::open(&place.join("files"), &place.join("index"))?;
+                self.trees.push(tree);
+                self.parts.push(Vec::new());
+                self.own.push(own);
+            }
             Command::Changes(root, changes, more) => {
                 let root = usize::from(root.0);
                 let parts = self.parts.get_mut(root);
@@ -115,7 +180,7 @@ impl Keeper {
             }
             Command::Content(digest, packed, last) => {
                 if self.store.receive(digest, &packed, last)? {
-                    self.lacking.remove(&digest);
+                    self.came(digest)?;
                 }
             }
             Command::Made(digest, file) => {
@@ -123,27 +188,59 @@ impl Keeper {
                     self.store.keep(digest, &file);
                 }
             }
-            Command::Gone(digest) => {
-                self.store.give_up(digest)?;
-                if self.lacking.remove(&digest) {
-                    self.gone.insert(digest);
+            Command::Gone(digest) => self.is_gone(digest)?,
+            Command::Opened(fd) => self.look(Some(fd))?,
+            Command::Look => self.look(None)?,
+            Command::Left => self.left()?,
+            Command::Inputs(digests, told) => {
+                let wanted = digests.into_iter().filter(|it| self.lacks(*it));
+                self.wait_for(wanted.collect(), Waiter::Inputs(told));
+            }
+            Command::Failed(since, told) => {
+                self.look(None)?;
+                if self.gate.opened() == since {
+                    let _ = told.send(false);
+                } else {
+                    let opened = self.opened().map(|(digest, _)| digest);
+                    let opened = opened.collect();
+                    self.wait_for(opened, Waiter::Failed(told));
                 }
             }
         }
+        self.make_lists(stop)
+    }
+
+    /// Makes all changes whose turn it is; true if there is progress to tell of.
+    fn make_lists(&mut self, stop: &AtomicBool) -> io::Result<bool> {
         let before = self.made;
         while self.lacking.is_empty()
             && let Some((root, list, everything)) = self.waiting.pop_front()
         {
-            self.trees[root].apply(list, everything, &self.store, &self.gone, stop)?;
+            let with = With {
+                store: &self.store,
+                gone: &self.gone,
+                stop,
+                leases: self.leases.as_ref(),
+                gate: &self.gate,
+            };
+            self.trees[root].apply(list, everything, with)?;
             self.gone.clear();
             self.made += 1;
-            if everything && self.whole.insert(root) && self.whole.len() == self.trees.len() {
-                self.store.sweep()?;
+            if everything {
+                self.tell_without(root)?;
+                if self.whole.insert(root) && self.whole.len() == self.roots {
+                    self.store.sweep()?;
+                }
             }
             self.ask()?;
         }
+        if self.made == before {
+            return Ok(false);
+        }
+        // What was replaced may be given up, and whoever waited for that may go on.
+        self.left()?;
         // What was gone is told anew at once, and no job is to see it in between.
-        Ok(self.made > before && self.trees.iter().all(Tree::is_whole))
+        Ok(self.trees.iter().all(Tree::is_whole))
     }
 
     /// Asks for what the next list needs and is not here.
@@ -151,17 +248,44 @@ impl Keeper {
         let Some((root, list, _)) = self.waiting.front() else {
             return Ok(());
         };
-        let digests = self.trees[*root].lacks(list, &self.store);
+        let held: usize = self.trees.iter().map(|tree| tree.holds.len()).sum();
+        let most = self.leases.as_ref().map_or(0, |leases| leases.most);
+        let mut digests = self.trees[*root].lacks(list, &self.store, most.saturating_sub(held));
+        let own = root.checked_sub(self.roots);
+        if let Some(own) = own.and_then(|number| self.own.get(number)) {
+            own::take(own, list, &mut digests, &self.store)?;
+        }
         self.lacking.extend(&digests);
-        let root = RootId(u16::try_from(*root).unwrap_or(u16::MAX));
+        let root = root_id(*root);
         for digests in digests.chunks(MOST_ASKED) {
             let digests = digests.to_vec();
-            let lacks = Out::Message(FromPod::Lacks { root, digests });
-            let asked = self.out.blocking_send(lacks);
-            asked.map_err(|_| io::Error::other("the session has ended"))?;
+            self.tell(FromPod::Lacks { root, digests })?;
         }
         Ok(())
     }
+
+    fn tell(&self, message: FromPod) -> io::Result<()> {
+        let told = self.out.blocking_send(Out::Message(message));
+        told.map_err(|_| io::Error::other("the session has ended"))
+    }
+
+    fn tell_without(&self, root: usize) -> io::Result<()> {
+        let without = self.trees[root].without();
+        let root = root_id(root);
+        for digests in without.chunks(MOST_ASKED) {
+            let (digests, first) = (digests.to_vec(), true);
+            self.tell(FromPod::Without {
+                root,
+                digests,
+                first,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn root_id(root: usize) -> RootId {
+    RootId(u16::try_from(root).unwrap_or(u16::MAX))
 }
 
 /// Whether the machine has not been started anew since this was asked last.

@@ -3,8 +3,13 @@
 //! A thread makes the changes, in the order in which the hub sent them; a job waits until those are
 //! made that came before it. Content that is not here is asked for, and everything behind it waits.
 
+mod dir;
+mod gate;
+mod holds;
 mod keeper;
+mod lease;
 mod on_disk;
+mod own;
 mod room;
 mod store;
 mod tree;
@@ -12,15 +17,18 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use gate::{Pass, spoiled};
 pub(crate) use room::make_room;
 pub(crate) use store::Made;
 
 use super::session::Out;
+use super::warden::proto::Replaced;
 use crate::job::Digest;
-use crate::paths::{RootId, Roots};
+use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, More};
+use gate::Gate;
 use keeper::Keeper;
-use rustix::fd::OwnedFd;
+use rustix::fd::{OwnedFd, RawFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -31,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::sleep;
 
 /// Bytes of content that may wait for the disk; more are not read from the hub.
@@ -43,10 +51,23 @@ pub(crate) const SIGN_EVERY: Duration = Duration::from_secs(3);
 /// What a session's thread is told.
 #[derive(Debug)]
 pub(crate) enum Command {
+    /// One more copy: where, and where this pod may have the same.
+    Tree(PathBuf, PathBuf),
     Changes(RootId, Vec<Change>, More),
     Content(Digest, Vec<u8>, bool),
     Gone(Digest),
     Made(Digest, fs::File),
+    /// Somebody opened a file that is held.
+    Opened(RawFd),
+    /// Perhaps somebody did.
+    Look,
+    /// A job has ended.
+    Left,
+    /// A job waits for these, which the hub sends.
+    Inputs(Vec<Digest>, oneshot::Sender<()>),
+    /// A job has failed: true once it is worth another try, since a file was opened without its
+    /// content after this many had been before.
+    Failed(u64, oneshot::Sender<bool>),
 }
 
 impl Command {
@@ -54,7 +75,7 @@ impl Command {
     fn bytes(&self) -> usize {
         match self {
             Self::Content(_, packed, _) => packed.len().min(WAITING_BYTES),
-            Self::Changes(..) | Self::Gone(_) | Self::Made(..) => 0,
+            _ => 0,
         }
     }
 }
@@ -78,7 +99,11 @@ pub(crate) struct Mirror {
     come: Cell<u64>,
     progress: watch::Receiver<Progress>,
     dirs: Vec<PathBuf>,
+    base: PathBuf,
+    /// Copies beside the roots'.
+    system: Cell<usize>,
     made: Made,
+    gate: Arc<Gate>,
     room: Arc<Semaphore>,
     stop: Arc<AtomicBool>,
 }
@@ -92,20 +117,21 @@ impl Mirror {
         cache: &Path,
         hub: &str,
         roots: &Roots,
+        late_after: Option<Duration>,
         out: tokio::sync::mpsc::Sender<Out>,
     ) -> io::Result<Self> {
         let (base, lock) = own_folder(&cache.join("mirror"), hub)?;
-        let places = roots.iter().map(|(_, path)| {
-            let key = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
-            base.join(&key[..16])
-        });
+        let places = roots.iter().map(|(_, path)| base.join(key(path)));
         let places: Vec<PathBuf> = places.collect();
         let (commands, told) = mpsc::channel();
         let (told_progress, progress) = watch::channel(Progress::default());
         let content = base.join("content");
         let mirror = Self {
+            base: base.clone(),
+            system: Cell::new(0),
             made: Made(commands.clone()),
-            commands,
+            gate: Gate::new(commands.clone()),
+            commands: commands.clone(),
             come: Cell::new(0),
             progress,
             dirs: places.iter().map(|place| place.join("files")).collect(),
@@ -113,17 +139,24 @@ impl Mirror {
             stop: Arc::default(),
         };
         let (room, stop) = (Arc::clone(&mirror.room), Arc::clone(&mirror.stop));
+        let gate = Arc::clone(&mirror.gate);
         std::thread::Builder::new()
             .name("mirror".into())
             .spawn(move || {
                 // Until nothing is changed any more.
                 let _lock = lock;
                 let taken = |bytes| room.add_permits(bytes);
-                let end = Keeper::open(&content, &places, out)
-                    .and_then(|keeper| keeper.run(&told, &told_progress, &stop, taken));
+                let leases = leases(&base, late_after, commands);
+                let mut keeper = Keeper::open(&content, &places, out, (gate, leases));
+                let end = match &mut keeper {
+                    Ok(keeper) => keeper.run(&told, &told_progress, &stop, taken),
+                    Err(error) => Err(std::mem::replace(error, io::ErrorKind::Other.into())),
+                };
                 if let Err(error) = end {
                     told_progress.send_modify(|it| it.trouble = Some(error.to_string()));
                 }
+                // Not before that is told: no result of a job that goes on by this counts.
+                drop(keeper);
                 room.close();
             })?;
         Ok(mirror)
@@ -132,11 +165,71 @@ impl Mirror {
     /// The session is over: what is not done yet is left undone, for the next one.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.tell(Command::Look);
+    }
+
+    /// Leave for a job to run, once it may.
+    pub(crate) async fn enter(&self) -> Pass {
+        self.gate.enter().await
+    }
+
+    /// Until these contents are here that the hub is sending, or it is known that they do not come.
+    pub(crate) async fn inputs(&self, digests: Vec<Digest>) {
+        if !digests.is_empty() {
+            let (tell, told) = oneshot::channel();
+            self.tell(Command::Inputs(digests, tell));
+            // If nobody answers the session is at its end.
+            let _ = told.await;
+        }
+    }
+
+    /// Whether somebody has opened a file without content since this count; the content is here by
+    /// then.
+    pub(crate) async fn was_opened(&self, since: u64) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.tell(Command::Failed(since, tell));
+        told.await.unwrap_or(false)
     }
 
     /// Where the copies are, root by root.
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         self.dirs.clone()
+    }
+
+    /// Keeps copies of these directories of the hub's system, too: those that it keeps already come
+    /// first. Says what jobs are to see: them, and nothing where there is `absent`; and where the tree `/`
+    /// is, if it is among them.
+    ///
+    /// # Errors
+    /// The cache folder cannot be used.
+    pub(crate) fn system(
+        &self,
+        trees: &[Bytes],
+        absent: Vec<Bytes>,
+    ) -> io::Result<(Vec<Replaced>, Option<PathBuf>)> {
+        let (mut replaced, mut whole) = (Vec::new(), None);
+        for (number, path) in trees.iter().enumerate() {
+            let place = self.base.join(format!("system-{}", key(path.as_path())));
+            let files = place.join("files");
+            fs::create_dir_all(&files)?;
+            if number >= self.system.get() {
+                self.tell(Command::Tree(place, path.as_path().into()));
+            }
+            if path.as_path() == Path::new("/") {
+                whole = Some(files);
+                continue;
+            }
+            replaced.push(Replaced {
+                path: path.clone(),
+                files: Some(files.as_path().into()),
+            });
+        }
+        self.system.set(trees.len());
+        let absent = absent
+            .into_iter()
+            .map(|path| Replaced { path, files: None });
+        replaced.extend(absent);
+        Ok((replaced, whole))
     }
 
     /// Where what jobs wrote is kept.
@@ -233,6 +326,33 @@ impl Mirror {
         let seen = seen.map_err(|_| "the mirror's thread has ended".to_owned())?;
         seen.trouble.clone().map_or(Ok(()), Err)
     }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What files without content need; none, and all content is brought at once, where it does not
+/// work.
+fn leases(
+    base: &Path,
+    late_after: Option<Duration>,
+    commands: mpsc::Sender<Command>,
+) -> Option<holds::Leases> {
+    match holds::leases(base, late_after, commands) {
+        Ok(leases) => Some(leases),
+        Err(error) => {
+            tracing::info!("all content is brought at once, for want of leases: {error}");
+            None
+        }
+    }
+}
+
+/// Names the copy of a directory.
+fn key(path: &Path) -> String {
+    Digest::of(path.as_os_str().as_encoded_bytes()).to_string()[..16].to_owned()
 }
 
 /// A folder that no other session uses: two builds of one hub may be here at a time.

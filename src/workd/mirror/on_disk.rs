@@ -52,6 +52,15 @@ pub(super) fn names(path: &Path, cache_file: &Path) -> io::Result<Vec<(Bytes, En
     Ok(names)
 }
 
+/// How many files of one session may be open, of all that this process may have open.
+pub(super) fn most_files() -> usize {
+    /// For everything else.
+    const RESERVE: u64 = 512;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let limit = limit.current.unwrap_or(1 << 20);
+    usize::try_from(limit.saturating_sub(RESERVE) / 2).unwrap_or(0)
+}
+
 pub(super) fn content(entry: &Entry) -> Option<Digest> {
     match entry.what {
         EntryKind::File { digest, .. } => Some(digest),

@@ -137,6 +137,22 @@ impl Store {
             // The hub will be asked for it.
             return tracing::debug!("what a job wrote is not kept: {error}");
         }
+        self.remember_bytes(digest, bytes);
+    }
+
+    /// Content has come that nobody waits for: kept as what jobs wrote is.
+    pub(super) fn remember(&mut self, digest: Digest) {
+        if let Ok(found) = fs::symlink_metadata(self.path(digest)) {
+            self.remember_bytes(digest, found.len());
+        }
+    }
+
+    /// It is elsewhere by now.
+    pub(super) fn remove(&self, digest: Digest) -> io::Result<()> {
+        fs::remove_file(self.path(digest))
+    }
+
+    fn remember_bytes(&mut self, digest: Digest, bytes: u64) {
         self.made.push_back((digest, bytes));
         self.made_bytes += bytes;
         while self.made_bytes > MOST_MADE_BYTES

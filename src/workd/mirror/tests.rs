@@ -4,20 +4,24 @@
 mod cases;
 mod operations;
 
+use super::gate::Gate;
+use super::holds;
 use super::keeper::Keeper;
 use super::{Command, Out};
 use crate::index::Index;
 use crate::job::Digest;
+use crate::schedd::by_need::Learned;
 use crate::schedd::content::{Answer, Asked};
 use crate::schedd::mirror::{Indexes, Mirror, find};
 use crate::wire::codec;
 use crate::wire::files::More;
 use crate::wire::messages::{FromPod, ToPod};
-use operations::{Random, content, link, own, seen, step};
+use operations::{Random, Seen, content, link, own, seen, step};
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Goes on to the end.
@@ -27,6 +31,8 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 struct Pod {
     keeper: Keeper,
     asks: mpsc::Receiver<Out>,
+    /// What files that are opened say.
+    told: std::sync::mpsc::Receiver<Command>,
     place: PathBuf,
     /// Lists that came, and those that jobs know of.
     lists: (u64, u64),
@@ -37,12 +43,24 @@ impl Pod {
         let (out, asks) = mpsc::channel(1000);
         let place = cache.join("0");
         let content = cache.join("content");
-        let keeper = Keeper::open(&content, std::slice::from_ref(&place), out).unwrap();
+        let (commands, told) = std::sync::mpsc::channel();
+        let leases = holds::leases(cache, None, commands.clone()).unwrap();
+        let holding = (Gate::new(commands), Some(leases));
+        let places = std::slice::from_ref(&place);
+        let keeper = Keeper::open(&content, places, out, holding).unwrap();
         Self {
             keeper,
+            told,
             asks,
             place: place.join("files"),
             lists: (0, 0),
+        }
+    }
+
+    /// Waits that long for news of opened files.
+    fn hear(&mut self, most: Duration) {
+        while let Ok(command) = self.told.recv_timeout(most) {
+            self.keeper.take(command, &NEVER).unwrap();
         }
     }
 
@@ -81,6 +99,8 @@ struct Pair {
     random: Random,
     /// Contents that were asked for, and those that were gone then.
     counts: (usize, usize),
+    /// Files that were opened before their content was there.
+    opened: usize,
     dir: tempfile::TempDir,
 }
 
@@ -93,12 +113,16 @@ impl Pair {
         let index = Index::open(&root, crate::index::Options::default()).unwrap();
         Self {
             pod: Pod::open(&dir.path().join("cache")),
-            indexes: Indexes(vec![index]),
+            indexes: Indexes {
+                all: vec![index],
+                learned: vec![Learned::default()],
+            },
             hub: Mirror::default(),
             on_the_way: VecDeque::new(),
             asked: VecDeque::new(),
             random: Random(seed),
             counts: (0, 0),
+            opened: 0,
             root,
             dir,
         }
@@ -116,10 +140,8 @@ impl Pair {
 
     /// Lets one message come in, or one turn of the hub's answers go out; false if all is done.
     fn pump(&mut self) -> bool {
-        while let Ok(Out::Message(FromPod::Lacks { root, digests })) = self.pod.asks.try_recv() {
-            self.counts.0 += digests.len();
-            let found = find(&self.indexes, root, &digests);
-            self.asked.push_back(Asked::new(found));
+        while let Ok(Out::Message(asks)) = self.pod.asks.try_recv() {
+            self.answer(asks);
         }
         let comes = self.random.below(3) > 0 || self.asked.is_empty();
         if let Some(message) = self.on_the_way.pop_front_if(|_| comes) {
@@ -140,7 +162,10 @@ impl Pair {
                 Ok(())
             };
             match answer {
-                Answer::Piece(piece) => tell(&piece.into_message()).unwrap(),
+                Answer::Piece(piece) => {
+                    self.hub.sent(piece.digest(), 0, piece.is_last());
+                    tell(&piece.into_message()).unwrap();
+                }
                 Answer::Gone(digest) => {
                     self.counts.1 += 1;
                     let root = crate::paths::RootId(0);
@@ -150,6 +175,47 @@ impl Pair {
             }
         }
         true
+    }
+
+    fn answer(&mut self, message: FromPod) {
+        let found = match message {
+            FromPod::Lacks { root, digests } => {
+                self.counts.0 += digests.len();
+                let digests = self.hub.not_coming(digests);
+                find(&self.indexes, root, &digests)
+            }
+            FromPod::Opened { root, name, digest } => {
+                self.opened += 1;
+                let found = self.hub.opened(&mut self.indexes, root, &name, digest);
+                found.into_iter().collect()
+            }
+            FromPod::Without {
+                root,
+                digests,
+                first,
+            } => {
+                self.hub.without(&self.indexes, root, &digests, first);
+                Vec::new()
+            }
+            other => panic!("not of a mirror: {other:?}"),
+        };
+        let due = std::mem::take(&mut self.hub.to_send);
+        let due = due.into_iter().map(|(_, source)| Ok(source));
+        let found: Vec<_> = found.into_iter().chain(due).collect();
+        if !found.is_empty() {
+            self.asked.push_back(Asked::new(found));
+        }
+    }
+
+    /// What somebody sees who reads everything on the pod, while pod and hub bring what he opens.
+    fn seen_there(&mut self) -> Seen {
+        let place = self.pod.place.clone();
+        let reader = std::thread::spawn(move || seen(&place));
+        while !reader.is_finished() {
+            self.pod.hear(Duration::from_millis(1));
+            while self.pump() {}
+        }
+        reader.join().unwrap()
     }
 
     /// Until the copy should be what the root is, which nobody changes.
@@ -166,7 +232,7 @@ impl Pair {
 
     fn check(&mut self, when: &str) {
         self.settle();
-        let (here, there) = (seen(&self.root), seen(&self.pod.place));
+        let (here, there) = (seen(&self.root), self.seen_there());
         if here == there {
             return;
         }

@@ -5,15 +5,17 @@
 //! on the hub. What an earlier session left is believed only as far as the index, which looks at
 //! every file, says what it is.
 
-use super::on_disk::{self, above, content, is_plain, make_closed, raw, set, times, told};
+use super::dir::TreeDir;
+use super::gate::Gate;
+use super::holds::{self, Holds, Leases};
+use super::on_disk::{self, above, content, is_plain, make_closed, raw, set, told};
 use super::store::Store;
 use crate::job::Digest;
 use crate::paths::Bytes;
 use crate::wire::files::{Change, Entry, EntryKind};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fd::RawFd;
+use rustix::fs::{AtFlags, CWD};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// One root's copy.
 #[derive(Debug)]
 pub(super) struct Tree {
-    dir: OwnedFd,
+    dir: TreeDir,
     path: PathBuf,
     /// What stands there, as the hub has it.
     names: BTreeMap<Bytes, Entry>,
@@ -30,22 +32,41 @@ pub(super) struct Tree {
     content: HashMap<Digest, BTreeSet<Bytes>>,
     /// Names whose content was gone when they were to be made.
     holes: BTreeSet<Bytes>,
+    /// Files whose content comes once somebody opens them.
+    pub(super) holds: Holds,
+}
+
+/// What there is besides the tree when changes are made to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct With<'a> {
+    pub(super) store: &'a Store,
+    /// Content that will come later, with other changes.
+    pub(super) gone: &'a HashSet<Digest>,
+    pub(super) stop: &'a AtomicBool,
+    /// None where files must be there whole.
+    pub(super) leases: Option<&'a Leases>,
+    pub(super) gate: &'a Gate,
 }
 
 impl Tree {
     /// Opens or makes one; `cache_file` spares reading what was read before.
     pub(super) fn open(path: &Path, cache_file: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        holds::sweep(path)?;
         let mut tree = Self {
-            dir: rustix::fs::open(path, flags, Mode::empty())?,
+            dir: TreeDir::open(path)?,
             path: path.into(),
             names: BTreeMap::new(),
             content: HashMap::new(),
             holes: BTreeSet::new(),
+            holds: Holds::default(),
         };
         for (name, entry) in on_disk::names(path, cache_file)? {
-            tree.note(name, entry);
+            if let Some(digest) = content(&entry) {
+                let names = tree.content.entry(digest).or_default();
+                names.insert(name.clone());
+            }
+            tree.names.insert(name, entry);
         }
         Ok(tree)
     }
@@ -60,21 +81,34 @@ impl Tree {
         self.content.contains_key(&digest)
     }
 
-    /// What these changes need that is neither here nor among what came in.
-    pub(super) fn lacks(&self, changes: &[Change], store: &Store) -> Vec<Digest> {
-        let mut asked = HashSet::new();
-        let needed = changes
-            .iter()
-            .filter_map(|change| content(change.entry.as_ref()?));
-        needed
-            .filter(|digest| {
-                !self.content.contains_key(digest) && asked.insert(*digest) && !store.has(*digest)
-            })
-            .collect()
+    /// What these changes need that is neither here nor among what came in. With so many leases to
+    /// be had, what may come later is not needed.
+    pub(super) fn lacks(&self, changes: &[Change], store: &Store, leases: usize) -> Vec<Digest> {
+        let (mut asked, mut leases) = (HashSet::new(), leases);
+        let mut lacking = Vec::new();
+        for Change { name, entry, later } in changes {
+            let Some(digest) = entry.as_ref().and_then(content) else {
+                continue;
+            };
+            if self.content.contains_key(&digest) || asked.contains(&digest) || store.has(digest) {
+                continue;
+            }
+            if *later && leases > 0 {
+                leases -= usize::from(self.holds.at(name).is_none());
+                continue;
+            }
+            asked.insert(digest);
+            lacking.push(digest);
+        }
+        lacking
     }
 
-    /// Takes changes over, in their order. With `everything`, what they do not name goes. Content in
-    /// `gone` will come later, with other changes.
+    /// What is here without its content.
+    pub(super) fn without(&self) -> Vec<Digest> {
+        self.holds.contents().collect()
+    }
+
+    /// Takes changes over, in their order. With `everything`, what they do not name goes.
     ///
     /// # Errors
     /// The disk's, or a stop. The tree is then neither the old nor the new one, and must not be used.
@@ -82,17 +116,15 @@ impl Tree {
         &mut self,
         mut changes: Vec<Change>,
         everything: bool,
-        store: &Store,
-        gone: &HashSet<Digest>,
-        stop: &AtomicBool,
+        with: With<'_>,
     ) -> io::Result<()> {
         if everything {
             changes = self.differences(changes);
         }
-        self.save_content(&changes, store)?;
+        self.save_content(&changes, with.store)?;
         let mut directories = BTreeSet::new();
-        for Change { name, entry } in changes {
-            if stop.load(Ordering::Relaxed) {
+        for Change { name, entry, later } in changes {
+            if with.stop.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             if !is_plain(&name) {
@@ -100,18 +132,13 @@ impl Tree {
             }
             directories.insert(above(&name));
             match entry {
-                None => self.remove(&name)?,
+                None => self.remove(&name, with.gate)?,
                 Some(entry) => {
                     if entry.what == EntryKind::Dir {
                         directories.insert(name.clone());
                     }
-                    let put = self.put(&name, &entry, store, gone);
-                    let made = put.map_err(|error| told(&name, &error))?;
-                    let is_hole = made.what != entry.what;
-                    self.note(name.clone(), made);
-                    if is_hole {
-                        self.holes.insert(name);
-                    }
+                    let put = self.put(&name, &entry, later, with);
+                    put.map_err(|error| told(&name, &error))?;
                 }
             }
         }
@@ -119,10 +146,20 @@ impl Tree {
         for name in directories.iter().rev() {
             let entry = self.names.get(name);
             if let Some(entry) = entry.filter(|entry| entry.what == EntryKind::Dir) {
-                let (dir, last) = self.parent(name)?;
-                let flags = AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::utimensat(&dir, last, &times(entry.mtime), flags)?;
+                self.dir.set_time(name, entry.mtime)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Content came that files of this tree may wait for.
+    pub(super) fn fill(&mut self, digest: Digest, store: &Store) -> io::Result<()> {
+        if !self.holds.lacks(digest) {
+            return Ok(());
+        }
+        let filled = self.holds.fill(digest, &store.path(digest))?;
+        if !filled.is_empty() {
+            self.content.entry(digest).or_default().extend(filled);
         }
         Ok(())
     }
@@ -136,6 +173,7 @@ impl Tree {
             .map(|name| Change {
                 name: name.clone(),
                 entry: None,
+                later: false,
             })
             .collect();
         // Numbers of groups are each machine's own.
@@ -182,76 +220,75 @@ impl Tree {
         })
     }
 
-    /// Makes a name what it is to be; says what it became.
-    fn put(
-        &mut self,
-        name: &Bytes,
-        entry: &Entry,
-        store: &Store,
-        gone: &HashSet<Digest>,
-    ) -> io::Result<Entry> {
-        let mut entry = entry.clone();
+    /// Makes a name what it is to be.
+    fn put(&mut self, name: &Bytes, wanted: &Entry, later: bool, with: With<'_>) -> io::Result<()> {
+        let mut entry = wanted.clone();
         let is_dir = entry.what == EntryKind::Dir;
         let was_dir = self.names.get(name).map(|was| was.what == EntryKind::Dir);
         if was_dir.is_some_and(|was| was != is_dir) {
-            self.remove(name)?;
+            self.remove(name, with.gate)?;
         }
         if is_dir {
-            self.put_dir(name, &entry, was_dir == Some(true))?;
-            return Ok(entry);
+            self.dir.put_dir(name, &entry, was_dir == Some(true))?;
+            self.note(name, entry, None, with.gate);
+            return Ok(());
         }
         if self.keeps_content(name, &entry) {
-            let (dir, last) = self.parent(name)?;
-            set(&dir, last, &entry)?;
-            return Ok(entry);
+            self.dir.set(name, &entry)?;
+            self.holds.set_time(name, entry.mtime);
+            self.names.insert(name.clone(), entry);
+            return Ok(());
         }
-        let aside = store.aside();
+        let (aside, mut held) = (with.store.aside(), None);
         match entry.what.clone() {
             EntryKind::Dir => {}
             EntryKind::Link { target } => rustix::fs::symlink(target.as_path(), &aside)?,
             EntryKind::Closed => make_closed(&aside)?,
-            EntryKind::File { digest, .. } => {
+            EntryKind::File { digest, size_bytes } => {
                 if let Some(other) = self.twin(name, &entry) {
-                    rustix::fs::linkat(
-                        CWD,
-                        self.path.join(other.as_path()),
-                        CWD,
-                        &aside,
-                        AtFlags::empty(),
-                    )?;
-                } else if !self.fetch(digest, store, &aside)? {
-                    if !gone.contains(&digest) {
-                        return Err(io::Error::other("its content is not here"));
-                    }
-                    make_closed(&aside)?;
-                    entry.what = EntryKind::Closed;
+                    let other = self.path.join(other.as_path());
+                    rustix::fs::linkat(CWD, other, CWD, &aside, AtFlags::empty())?;
+                    held = self.twin(name, &entry).and_then(|it| self.holds.at(it));
+                } else if !self.fetch(digest, with.store, &aside)? {
+                    held =
+                        self.put_hollow(&aside, &mut entry, (digest, size_bytes), later, with)?;
                 }
             }
         }
+        let is_hole = entry.what != wanted.what;
         if entry.what != EntryKind::Closed {
             set(CWD, &aside, &entry)?;
         }
-        let (dir, last) = self.parent(name)?;
-        rustix::fs::renameat(CWD, &aside, &dir, last)?;
+        self.dir.rename(&aside, name)?;
         if was_dir.is_some() {
             // Renamed over another name of the same file, it is still there (rename(2)).
             let _ = fs::remove_file(&aside);
         }
-        Ok(entry)
+        self.note(name, entry, held, with.gate);
+        if is_hole {
+            self.holes.insert(name.clone());
+        }
+        Ok(())
     }
 
-    fn put_dir(&self, name: &Bytes, entry: &Entry, is_there: bool) -> io::Result<()> {
-        let (dir, last) = self.parent(name)?;
-        let mode = match entry.mode & 0o700 {
-            // One that nobody may look into, and that holds nothing here.
-            0 => Mode::empty(),
-            _ => Mode::from_raw_mode(entry.mode & 0o777 | 0o700),
-        };
-        if !is_there && !raw(name).is_empty() {
-            rustix::fs::mkdirat(&dir, last, mode)?;
+    /// Makes a file whose content is not here: held, or, if it is gone for now, closed.
+    fn put_hollow(
+        &mut self,
+        aside: &Path,
+        entry: &mut Entry,
+        what: (Digest, u64),
+        later: bool,
+        with: With<'_>,
+    ) -> io::Result<Option<RawFd>> {
+        if let Some(leases) = with.leases.filter(|_| later) {
+            return self.holds.make(aside, what, entry.mtime, leases).map(Some);
         }
-        rustix::fs::chmodat(&dir, last, mode, AtFlags::empty())?;
-        Ok(())
+        if !with.gone.contains(&what.0) {
+            return Err(io::Error::other("its content is not here"));
+        }
+        make_closed(aside)?;
+        entry.what = EntryKind::Closed;
+        Ok(None)
     }
 
     /// Brings content to `aside`; false if there is none.
@@ -268,21 +305,22 @@ impl Tree {
 
     /// Another name of the same file, already in place.
     fn twin(&self, name: &Bytes, entry: &Entry) -> Option<&Bytes> {
-        let group = entry.group?;
-        let same = self.content.get(&content(entry)?)?;
-        same.iter().find(|other| {
+        let (group, digest) = (entry.group?, content(entry)?);
+        let here = self.content.get(&digest).into_iter().flatten();
+        let mut same = here.chain(self.holds.names(digest));
+        same.find(|other| {
             let there = self.names.get(*other);
             *other != name && there.is_some_and(|there| there.group == Some(group))
         })
     }
 
-    fn remove(&mut self, name: &Bytes) -> io::Result<()> {
+    fn remove(&mut self, name: &Bytes, gate: &Gate) -> io::Result<()> {
         let Some(entry) = self.names.get(name) else {
             return Ok(());
         };
         if entry.what != EntryKind::Dir {
-            self.unlink_as(name, false)?;
-            self.forget(name);
+            self.dir.unlink_as(name, false)?;
+            self.forget(name, gate);
             return Ok(());
         }
         let inside: Vec<Bytes> = self
@@ -297,37 +335,31 @@ impl Tree {
                 .names
                 .get(other)
                 .is_some_and(|it| it.what == EntryKind::Dir);
-            self.unlink_as(other, is_dir)?;
-            self.forget(other);
+            self.dir.unlink_as(other, is_dir)?;
+            self.forget(other, gate);
         }
-        self.unlink_as(name, true)?;
-        self.forget(name);
+        self.dir.unlink_as(name, true)?;
+        self.forget(name, gate);
         Ok(())
     }
 
-    fn unlink_as(&self, name: &Bytes, is_dir: bool) -> io::Result<()> {
-        let (dir, last) = self.parent(name)?;
-        let flags = match is_dir {
-            true => AtFlags::REMOVEDIR,
-            false => AtFlags::empty(),
-        };
-        match rustix::fs::unlinkat(&dir, last, flags) {
-            // It may never have been put there.
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(errno) => Err(told(name, &errno.into())),
+    /// A name stands for this now, with its content or held without it.
+    fn note(&mut self, name: &Bytes, entry: Entry, held: Option<RawFd>, gate: &Gate) {
+        self.forget(name, gate);
+        match (content(&entry), held) {
+            (Some(_), Some(fd)) => self.holds.name(fd, name, entry.mtime),
+            (Some(digest), None) => {
+                let names = self.content.entry(digest).or_default();
+                names.insert(name.clone());
+            }
+            (None, _) => {}
         }
+        self.names.insert(name.clone(), entry);
     }
 
-    fn note(&mut self, name: Bytes, entry: Entry) {
-        self.forget(&name);
-        if let Some(digest) = content(&entry) {
-            self.content.entry(digest).or_default().insert(name.clone());
-        }
-        self.names.insert(name, entry);
-    }
-
-    fn forget(&mut self, name: &Bytes) {
+    fn forget(&mut self, name: &Bytes, gate: &Gate) {
         self.holes.remove(name);
+        self.holds.unname(name, gate.begun());
         let Some(digest) = self.names.remove(name).as_ref().and_then(content) else {
             return;
         };
@@ -337,29 +369,5 @@ impl Tree {
                 self.content.remove(&digest);
             }
         }
-    }
-
-    /// The directory that a name stands in, and its last part.
-    fn parent<'n>(&self, name: &'n Bytes) -> io::Result<(OwnedFd, &'n OsStr)> {
-        let path = name.as_path();
-        // The root itself is in itself.
-        let last = path.file_name().unwrap_or(OsStr::new("."));
-        Ok((self.open_dir(&above(name))?, last))
-    }
-
-    fn open_dir(&self, name: &Bytes) -> io::Result<OwnedFd> {
-        let path = match raw(name).is_empty() {
-            true => Path::new("."),
-            false => name.as_path(),
-        };
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        Ok(rustix::fs::openat2(
-            &self.dir,
-            path,
-            flags,
-            Mode::empty(),
-            resolve,
-        )?)
     }
 }

@@ -1,5 +1,6 @@
 //! The worker's handle on a session's warden and on single inits.
 
+use super::super::limits;
 use super::process::NAME;
 use super::proto::{FromInit, FromWarden, Run, Setup, ToWarden, receive, send};
 use crate::paths::Bytes;
@@ -92,7 +93,9 @@ impl Warden {
     ) -> Result<Rc<Self>, String> {
         let failed = |what: &str, error: io::Error| format!("{what}: {error}");
         let (ours, theirs) = pair().map_err(|e| failed("make a socket pair", e))?;
-        let child = Command::new(exe)
+        let mut warden = Command::new(exe);
+        limits::restore_files(&mut warden);
+        let child = warden
             .arg0(NAME)
             .env_clear()
             .current_dir("/")

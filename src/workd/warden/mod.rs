@@ -26,6 +26,7 @@ mod handle;
 mod init;
 mod process;
 pub(crate) mod proto;
+mod replace;
 mod sys;
 pub(crate) mod system;
 mod template;

@@ -61,6 +61,15 @@ pub(crate) struct RootDir {
     pub(crate) files: Bytes,
 }
 
+/// A directory of the system's that jobs see otherwise than the pod has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Replaced {
+    /// Where they see it.
+    pub(crate) path: Bytes,
+    /// What they see there; none is nothing.
+    pub(crate) files: Option<Bytes>,
+}
+
 /// The first packet to a warden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Setup {
@@ -70,6 +79,10 @@ pub(crate) struct Setup {
     pub(crate) roots: Vec<RootDir>,
     /// Read-only directories beside the usual ones.
     pub(crate) system: Vec<Bytes>,
+    /// A directory that is shown in place of the pod's system.
+    pub(crate) image: Option<Bytes>,
+    /// What of all these is shown otherwise (overlay view).
+    pub(crate) replaced: Vec<Replaced>,
     /// The pod's folder of warm directories.
     pub(crate) warm: Bytes,
     /// An empty directory of the pod on which the new root is mounted while it is built.

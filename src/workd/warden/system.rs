@@ -6,7 +6,7 @@ use crate::paths::Bytes;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// System directories, taken as the pod has them: bound, or the same symlink.
 const SYSTEM: &[&str] = &[
@@ -64,6 +64,12 @@ pub(crate) fn names(given: &[Bytes]) -> Vec<PathBuf> {
     names.extend(etc.iter().map(|name| PathBuf::from("etc").join(name)));
     names.extend(DEEP.iter().map(PathBuf::from));
     names
+}
+
+/// Whether this is the same for programs of any system: the user's name, the hosts, the time zone.
+pub(crate) fn is_everywhere(name: &Path) -> bool {
+    let etc = name.strip_prefix("etc").ok().and_then(Path::to_str);
+    etc.is_some_and(|name| ["passwd", "group", "hosts", "localtime"].contains(&name))
 }
 
 /// Whether this entry of /etc is shown.

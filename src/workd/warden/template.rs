@@ -7,6 +7,7 @@
 //! be named from inside: no home, no /run, no /var, no sockets.
 
 use super::proto::{Scratch, Setup};
+use super::replace;
 use super::sys::{self, Step, StepError};
 use super::system;
 use crate::paths::Bytes;
@@ -42,7 +43,15 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
     build.directories()?;
     build.host(setup)?;
     for name in system::names(&setup.system) {
-        build.system(&name)?;
+        if setup.image.is_none() || system::is_everywhere(&name) {
+            build.system(&name)?;
+        }
+    }
+    if let Some(image) = &setup.image {
+        build.image(image.as_path())?;
+    }
+    if setup.view == ViewKind::Overlay {
+        replace::show(stage, &setup.replaced)?;
     }
     build.devices()?;
     build.roots(setup)?;
@@ -172,6 +181,22 @@ impl Builder<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
             Err(error) => Err(error).step(|| format!("copy `{}`", from.display())),
         }
+    }
+
+    /// Another system's directories and links, all that there are.
+    fn image(&self, image: &Path) -> Result<(), StepError> {
+        let what = || format!("show `{}`", image.display());
+        for entry in fs::read_dir(image).step(what)? {
+            let entry = entry.step(what)?;
+            let (from, name) = (entry.path(), entry.file_name());
+            if from.is_symlink() {
+                let target = fs::read_link(&from).step(what)?;
+                std::os::unix::fs::symlink(target, self.stage.join(name)).step(what)?;
+            } else if from.is_dir() {
+                self.bind_protected(&from, Path::new(&name))?;
+            }
+        }
+        Ok(())
     }
 
     fn devices(&self) -> Result<(), StepError> {

@@ -11,7 +11,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Bytes that nothing makes shorter.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
@@ -98,11 +98,11 @@ fn killed_while_it_applies_a_list_for_long() {
 
 #[test]
 fn a_transfer_that_was_cut_goes_on_where_it_ended() {
-    const FILES: usize = 40;
+    const FILES: usize = 400;
     let farm = Farm::without_hub();
     farm.write("main.c", "int main_;\n");
     for n in 0..FILES {
-        farm.write(&format!("data/{n}"), noise(n as u64, 1 << 20));
+        farm.write(&format!("data/{n}"), noise(n as u64, 100 << 10));
     }
     let sshd = Sshd::start(farm.dir.path());
     let config = farm.dir.path().join("hub.toml");
@@ -148,7 +148,7 @@ fn a_transfer_that_was_cut_goes_on_where_it_ended() {
     // And with a job that waits for what is cut.
     farm.write("main.c", "int main_ = 2;\n");
     for n in 0..FILES {
-        farm.write(&format!("data/{n}"), noise(n as u64 + 1000, 1 << 20));
+        farm.write(&format!("data/{n}"), noise(n as u64 + 1000, 100 << 10));
     }
     let mut job = compile(&farm);
     wait_for("a part of the files", || {
@@ -209,7 +209,7 @@ fn a_full_disk_of_the_pod_is_no_fault_of_the_job() {
     let _hub = start_hub(&farm);
     farm.wait_up();
     same(&farm, &copies(&place), "at first");
-    farm.write("main.c", "int main_ = 2;\n");
+    farm.write("main.c", "asm(\".incbin \\\"large\\\"\");\n");
     farm.write("large", noise(1, 80 << 20));
     ends_well(&farm, &mut compile(&farm), "with a full disk");
     wait_for("the pod to say why", || {
@@ -217,7 +217,9 @@ fn a_full_disk_of_the_pod_is_no_fault_of_the_job() {
     });
     let status = farm.status().unwrap();
     assert_eq!(status["failed"], 0, "{status}");
-    fs::remove_file(farm.root.join("large")).unwrap();
+    for name in ["large", "main.o", "local.o"] {
+        fs::remove_file(farm.root.join(name)).unwrap();
+    }
     farm.wait_up();
     same(&farm, &copies(&place), "with room again");
 }

@@ -143,6 +143,7 @@ fn a_closed_directory_is_opened_and_closed_again() {
     let change = |name: &str, entry| Change {
         name: name.into(),
         entry,
+        later: false,
     };
     let lists = [
         vec![change("d", Some(entry(EntryKind::Dir, 0)))],

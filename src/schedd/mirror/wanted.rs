@@ -1,0 +1,162 @@
+//! What a pod is sent beside what its lists need: inputs of jobs, and what somebody there opened.
+
+use super::{Indexes, MOST_ALONG_BYTES, Mirror, Tell};
+use crate::index::{Index, Kind};
+use crate::job::Digest;
+use crate::paths::{Bytes, RootId, RootPath};
+use crate::schedd::content::{self, Source};
+use crate::wire::frame::FrameError;
+use std::collections::{HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
+
+impl Mirror {
+    /// Sends what a job is sure to read and the pod is not known to have; gives what is or will be
+    /// on its way.
+    ///
+    /// # Errors
+    /// A message cannot be made.
+    pub(crate) fn inputs<'i>(
+        &mut self,
+        indexes: &Indexes,
+        inputs: impl Iterator<Item = &'i RootPath>,
+        tell: Tell<'_>,
+    ) -> Result<Vec<Digest>, FrameError> {
+        let (mut coming, mut along) = (Vec::new(), 0);
+        for RootPath { root, below } in inputs {
+            let Some(source) = named(indexes, *root, below) else {
+                continue;
+            };
+            if self.has.contains(&source.digest) {
+                continue;
+            }
+            let is_coming = self.sending.contains(&source.digest);
+            if !is_coming && along + source.size_bytes <= MOST_ALONG_BYTES {
+                let sent = content::send(&source, tell)?;
+                along += sent.map_or(0, |_| source.size_bytes);
+                if let Some(bytes) = sent {
+                    self.sent_bytes += bytes;
+                    self.has.insert(source.digest);
+                    coming.push(source.digest);
+                }
+            } else {
+                coming.push(source.digest);
+                self.push(*root, source);
+            }
+        }
+        Ok(coming)
+    }
+
+    /// Content that is to be sent bit by bit, if it is not on its way already.
+    pub(super) fn push(&mut self, root: RootId, source: Source) {
+        if self.sending.insert(source.digest) {
+            self.to_send.push((root, source));
+        }
+    }
+
+    /// Somebody on the pod waits for this file.
+    pub(crate) fn opened(
+        &mut self,
+        indexes: &mut Indexes,
+        root: RootId,
+        name: &Bytes,
+        digest: Digest,
+    ) -> Option<Result<Source, Digest>> {
+        if let Some(learned) = indexes.learned.get_mut(usize::from(root.0)) {
+            learned.learn(name);
+        }
+        if !self.sending.insert(digest) {
+            return None;
+        }
+        let named = named(indexes, root, name).filter(|source| source.digest == digest);
+        match named {
+            Some(source) => Some(Ok(source)),
+            None => find(indexes, root, &[digest]).pop(),
+        }
+    }
+
+    /// Content that the pod has not.
+    pub(crate) fn without(
+        &mut self,
+        indexes: &Indexes,
+        root: RootId,
+        digests: &[Digest],
+        first: bool,
+    ) {
+        for digest in digests {
+            self.has.remove(digest);
+        }
+        let number = usize::from(root.0);
+        let Some(learned) = indexes.learned.get(number).filter(|_| first) else {
+            return;
+        };
+        let lacking: HashSet<&Digest> = digests.iter().collect();
+        for name in learned.names() {
+            let source = named(indexes, root, name);
+            if let Some(source) = source.filter(|it| lacking.contains(&it.digest)) {
+                self.push(root, source);
+            }
+        }
+    }
+
+    /// A piece of content was sent.
+    pub(crate) fn sent(&mut self, digest: Digest, bytes: u64, last: bool) {
+        self.sent_bytes += bytes;
+        if last {
+            self.sending.remove(&digest);
+            self.has.insert(digest);
+        }
+    }
+
+    /// Of what a pod lacks, that which is not on its way already.
+    pub(crate) fn not_coming(&mut self, digests: Vec<Digest>) -> Vec<Digest> {
+        let digests = digests.into_iter();
+        digests
+            .filter(|digest| self.sending.insert(*digest))
+            .collect()
+    }
+}
+
+/// Where content that a pod lacks may be read here, if it is still there.
+pub(crate) fn find(
+    indexes: &Indexes,
+    root: RootId,
+    digests: &[Digest],
+) -> Vec<Result<Source, Digest>> {
+    let mut wanted: HashMap<Digest, Result<Source, Digest>> = digests
+        .iter()
+        .map(|digest| (*digest, Err(*digest)))
+        .collect();
+    if let Some(index) = indexes.all.get(usize::from(root.0)) {
+        for (name, entry) in index.entries() {
+            if let Some(digest) = entry.digest()
+                && let Kind::File { size_bytes, .. } = entry.kind
+                && let Some(found) = wanted.get_mut(&digest)
+                && found.is_err()
+            {
+                *found = Ok(source(index, &Bytes::from(name), digest, size_bytes));
+            }
+        }
+    }
+    let found = digests.iter().filter_map(|digest| wanted.remove(digest));
+    found.collect()
+}
+
+/// The file of this name, if there is one.
+fn named(indexes: &Indexes, root: RootId, name: &Bytes) -> Option<Source> {
+    let index = indexes.all.get(usize::from(root.0))?;
+    let entry = index.get(name.as_os_str().as_bytes())?;
+    match (&entry.kind, entry.digest()) {
+        (Kind::File { size_bytes, .. }, Some(digest)) => {
+            Some(source(index, name, digest, *size_bytes))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn source(index: &Index, name: &Bytes, digest: Digest, size_bytes: u64) -> Source {
+    Source {
+        digest,
+        path: index.root().join(name.as_path()),
+        size_bytes,
+    }
+}

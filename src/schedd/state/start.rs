@@ -1,0 +1,77 @@
+//! A job's start on a pod: its files first, where the pod has a mirror.
+
+use super::{Running, State};
+use crate::sched::{JobId, PodId, RunId};
+use crate::schedd::ledger::{List, micros};
+use crate::schedd::{clock, mirrors, system};
+use crate::wire::messages::{JobNumber, LastJob, ToClient, ToPod};
+
+impl State {
+    pub(super) fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
+        let there = &mut self.pods[pod.0 as usize];
+        let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
+            return;
+        };
+        // The state of the files is fixed from here on: see hazard "mtimes at commit".
+        let stamp = clock::now_stamp();
+        let offered = there.offer.tools.get(tool_index);
+        let own = waiting.own.as_deref().map(|own| (own, offered));
+        let (files, shown) = (&mut self.indexes, (&self.system, own));
+        let mut told = LastJob {
+            program: waiting.program.clone(),
+            pod: there.config.name.clone(),
+            queued_us: micros(waiting.since.elapsed()),
+            ..LastJob::default()
+        };
+        let (mut list, flow) = (List::default(), &mut there.flow);
+        let tell = &mut |it: &ToPod| {
+            list.see(flow, it);
+            outbox.message(it)
+        };
+        let inputs = match mirrors::before(&waiting.task, &mut there.mirror, files, shown, tell) {
+            Ok(coming) => coming,
+            Err(error) => {
+                tracing::warn!("pod `{}`: {error:#}", there.config.name);
+                // Without its files there is no job; the core hears of it as of any lost pod.
+                outbox.close();
+                return self.forget_system();
+            }
+        };
+        list.end(&mut there.flow, &mut told);
+        self.ledger.begin(Some(run), told);
+        there.due.notify_one();
+        waiting.run = Some(run);
+        let running = Running {
+            job,
+            pod,
+            stamp,
+            finished: None,
+        };
+        self.runs.insert(run, running);
+        let tool = system::number(tool_index, &there.offer);
+        let start = ToPod::Start {
+            job: JobNumber(run.0),
+            tool,
+            task: waiting.task.clone(),
+            inputs,
+        };
+        self.placed_again(run, pod);
+        if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
+            let _ = outbox.message(&start);
+        }
+    }
+
+    /// Tells the wrapper that its job begins, on this pod; what it heard of it before is void.
+    pub(crate) fn placed_again(&self, run: RunId, pod: PodId) {
+        let (Some(waiting), Some(running)) = (self.running(run, pod), self.runs.get(&run)) else {
+            return;
+        };
+        let own = waiting.own.as_ref();
+        let placed = ToClient::Placed {
+            pod: self.pods[pod.0 as usize].config.name.clone(),
+            stamp: running.stamp,
+            covered: own.map(|own| own.covered.clone()).unwrap_or_default(),
+        };
+        let _ = waiting.outbox.message(&placed);
+    }
+}

@@ -1,0 +1,76 @@
+//! Ends a worker between two jobs, on SIGUSR1: so that a service can be replaced by a newer one
+//! while builds go on. Hubs are told that there is no room any more; what has begun is ended first.
+//! Who starts the next worker is not known here.
+
+use super::worker::Worker;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What hubs are told meanwhile.
+pub(super) const ENDING: &str = "ending after its jobs";
+/// For the last results to get through to hubs, once no job runs. What does not get through is
+/// done again elsewhere.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Waits for the signal, and then until no job runs.
+///
+/// # Errors
+/// The signal cannot be waited for.
+pub(super) async fn when_asked(worker: Rc<Worker>) -> std::io::Result<()> {
+    let mut asked = signal(SignalKind::user_defined1())?;
+    asked.recv().await;
+    tracing::info!("asked to end; waiting for the jobs that there are");
+    worker.take_no_more();
+    until_idle(&worker).await;
+    tokio::time::sleep(LAST_WORDS).await;
+    Ok(())
+}
+
+/// Room is given in the order in which it was asked for: who asks for all of it is the last. It is
+/// not given back: what a hub sends now waits, and moves when the connection ends.
+async fn until_idle(worker: &Worker) {
+    if let Ok(all) = worker.slots.acquire_many(worker.config.slots).await {
+        all.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::RuleSet;
+    use crate::workd::worker::{Config, FindTools, ScratchChoice, ViewChoice};
+    use std::future::Future;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn what_has_begun_is_ended_and_nothing_more_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let worker = Worker::open(Config {
+            late_after: None,
+            name: "w".into(),
+            slots: 2,
+            cache: dir.path().into(),
+            view: ViewChoice::Auto,
+            scratch: ScratchChoice::Auto,
+            unsandboxed: false,
+            system: Vec::new(),
+            warden: "/proc/self/exe".into(),
+            tools: FindTools::fixed(Vec::new()),
+            rules: Arc::new(RuleSet::builtin().clone()),
+            machine_slots: None,
+            in_use: None,
+        })
+        .unwrap();
+        let job = worker.slots.acquire().await.unwrap();
+        worker.take_no_more();
+        assert_eq!(worker.offer().slots, 0);
+        assert_eq!(worker.offer().view_why, ENDING);
+        let mut idle = std::pin::pin!(until_idle(&worker));
+        let mut look = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(idle.as_mut().poll(&mut look).is_pending(), "a job runs");
+        drop(job);
+        assert!(idle.as_mut().poll(&mut look).is_ready(), "none does");
+        assert!(worker.slots.try_acquire().is_err(), "nothing more is begun");
+    }
+}

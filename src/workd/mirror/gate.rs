@@ -1,0 +1,149 @@
+//! Which jobs of a session run, as far as the mirror must know: a job that may have seen a file
+//! without its content is ended and run again, and what a job may still open is not given up.
+
+use super::Command;
+use crate::job::Digest;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use tokio::sync::watch;
+
+/// Through which every job goes. See the module's text.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    state: watch::Sender<State>,
+    commands: mpsc::Sender<Command>,
+    /// Times that somebody opened a file without content.
+    opened: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    running: BTreeSet<u64>,
+    shut: bool,
+    /// All jobs below this number are to end.
+    spoiled: u64,
+    /// And wait for this content before they are run again.
+    late: Vec<Digest>,
+}
+
+/// A job's leave to run.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    gate: Arc<Gate>,
+    number: u64,
+    /// What [`Gate::opened`] was before it ran.
+    pub(crate) opened: u64,
+}
+
+impl Gate {
+    pub(super) fn new(commands: mpsc::Sender<Command>) -> Arc<Self> {
+        Arc::new(Self {
+            state: watch::Sender::default(),
+            commands,
+            opened: AtomicU64::new(0),
+        })
+    }
+
+    /// Lets a job run, once none is to be ended any more.
+    pub(super) async fn enter(self: &Arc<Self>) -> Pass {
+        let mut states = self.state.subscribe();
+        loop {
+            // The sender lives in this very gate.
+            let _ = states.wait_for(|state| !state.shut).await;
+            let mut number = None;
+            self.state.send_if_modified(|state| {
+                if !state.shut {
+                    number = Some(state.next);
+                    state.running.insert(state.next);
+                    state.next += 1;
+                }
+                false
+            });
+            if let Some(number) = number {
+                return Pass {
+                    gate: Arc::clone(self),
+                    number,
+                    opened: self.opened.load(Ordering::Relaxed),
+                };
+            }
+        }
+    }
+
+    /// Ends all jobs that run, and lets none in; they are to wait for this content.
+    pub(super) fn spoil(&self, late: Vec<Digest>) {
+        self.state.send_modify(|state| {
+            state.shut = true;
+            state.spoiled = state.next;
+            state.late = late;
+        });
+    }
+
+    /// Lets jobs in again.
+    pub(super) fn open(&self) {
+        self.state.send_modify(|state| state.shut = false);
+    }
+
+    /// Whether a job runs of those that began before this many had.
+    pub(super) fn any_before(&self, number: u64) -> bool {
+        let state = self.state.borrow();
+        state.running.first().is_some_and(|first| *first < number)
+    }
+
+    /// Whether any job runs.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.state.borrow().running.is_empty()
+    }
+
+    /// How many jobs have begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.state.borrow().next
+    }
+
+    /// Somebody opened a file without content.
+    pub(super) fn note_opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+}
+
+impl Pass {
+    /// Until the job must end; says for which content it is to wait.
+    pub(crate) async fn spoiled(&self) -> Vec<Digest> {
+        let mut states = self.gate.state.subscribe();
+        match states.wait_for(|state| state.spoiled > self.number).await {
+            Ok(state) => state.late.clone(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// For which content it is to wait, if it must end.
+    pub(crate) fn is_spoiled(&self) -> Option<Vec<Digest>> {
+        let state = self.gate.state.borrow();
+        (state.spoiled > self.number).then(|| state.late.clone())
+    }
+}
+
+/// Until a job with this pass must end; never without one.
+pub(crate) async fn spoiled(pass: Option<&Pass>) -> Vec<Digest> {
+    match pass {
+        Some(pass) => pass.spoiled().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.state.send_if_modified(|state| {
+            state.running.remove(&self.number);
+            false
+        });
+        // A thread that has given up has said why.
+        let _ = self.gate.commands.send(Command::Left);
+    }
+}

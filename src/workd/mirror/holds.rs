@@ -1,0 +1,261 @@
+//! Files of a tree that are there without their content: right in size, mode and time, and held by
+//! a lease, so that whoever opens one waits until the content was put into it.
+
+use super::lease::{self, Ear};
+use super::on_disk::{self, times};
+use crate::job::Digest;
+use crate::paths::Bytes;
+use crate::wire::messages::Stamp;
+use rustix::fd::{AsRawFd, RawFd};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Seek};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What a session's trees need for such files.
+#[derive(Debug)]
+pub(super) struct Leases {
+    pub(super) ear: Ear,
+    /// Each takes a file descriptor.
+    pub(super) most: usize,
+    /// One who opened a file is not held up for longer.
+    pub(super) late_after: Duration,
+}
+
+#[derive(Debug)]
+struct Hold {
+    file: File,
+    digest: Digest,
+    mtime: Stamp,
+    /// None any more, once it was removed; jobs that began before may still open it.
+    names: BTreeSet<Bytes>,
+    /// A name that it has or had.
+    name: Bytes,
+    /// So many jobs had begun when its last name went.
+    until: u64,
+    /// When somebody was found to wait for it.
+    opened: Option<Instant>,
+}
+
+/// The files of one tree. Paths of the tree are told by the tree.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    all: BTreeMap<RawFd, Hold>,
+    names: HashMap<Bytes, RawFd>,
+    contents: HashMap<Digest, BTreeSet<RawFd>>,
+}
+
+impl Holds {
+    /// Makes such a file at a path, with no name in the tree yet.
+    pub(super) fn make(
+        &mut self,
+        at: &Path,
+        (digest, size_bytes): (Digest, u64),
+        mtime: Stamp,
+        leases: &Leases,
+    ) -> io::Result<RawFd> {
+        let mut new = File::options();
+        let file = new.read(true).write(true).create(true).truncate(true);
+        let file = file.open(at)?;
+        file.set_len(size_bytes)?;
+        leases.ear.hold(&file)?;
+        let fd = file.as_raw_fd();
+        self.contents.entry(digest).or_default().insert(fd);
+        let hold = Hold {
+            file,
+            digest,
+            mtime,
+            names: BTreeSet::new(),
+            name: Bytes::default(),
+            until: 0,
+            opened: None,
+        };
+        self.all.insert(fd, hold);
+        Ok(fd)
+    }
+
+    /// It has this name, and this time, from now on.
+    pub(super) fn name(&mut self, fd: RawFd, name: &Bytes, mtime: Stamp) {
+        if let Some(hold) = self.all.get_mut(&fd) {
+            hold.names.insert(name.clone());
+            hold.name = name.clone();
+            hold.mtime = mtime;
+            self.names.insert(name.clone(), fd);
+        }
+    }
+
+    /// It has lost this name, after so many jobs had begun.
+    pub(super) fn unname(&mut self, name: &Bytes, begun: u64) {
+        if let Some(hold) = self.names.remove(name).and_then(|fd| self.all.get_mut(&fd)) {
+            hold.names.remove(name);
+            hold.until = begun;
+        }
+    }
+
+    /// What stands at this name.
+    pub(super) fn at(&self, name: &Bytes) -> Option<RawFd> {
+        self.names.get(name).copied()
+    }
+
+    /// The time it has changed to.
+    pub(super) fn set_time(&mut self, name: &Bytes, mtime: Stamp) {
+        let fd = self.at(name);
+        if let Some(hold) = fd.and_then(|fd| self.all.get_mut(&fd)) {
+            hold.mtime = mtime;
+        }
+    }
+
+    /// Whether files wait for this content.
+    pub(super) fn lacks(&self, digest: Digest) -> bool {
+        self.contents.contains_key(&digest)
+    }
+
+    /// Names of files that wait for this content.
+    pub(super) fn names(&self, digest: Digest) -> impl Iterator<Item = &Bytes> {
+        let fds = self.contents.get(&digest).into_iter().flatten();
+        let holds = fds.filter_map(|fd| self.all.get(fd));
+        holds.flat_map(|hold| &hold.names)
+    }
+
+    /// All contents that are not here.
+    pub(super) fn contents(&self) -> impl Iterator<Item = Digest> {
+        self.contents.keys().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Looks at one file, or at all: gives name and content of those that were opened since.
+    pub(super) fn look(&mut self, at: Option<RawFd>) -> Vec<(Bytes, Digest)> {
+        let mut found = Vec::new();
+        let mut look = |hold: &mut Hold| {
+            if hold.opened.is_none() && lease::is_opened(&hold.file) {
+                hold.opened = Some(Instant::now());
+                found.push((hold.name.clone(), hold.digest));
+            }
+        };
+        match at {
+            Some(fd) => self.all.get_mut(&fd).into_iter().for_each(look),
+            None => self.all.values_mut().for_each(&mut look),
+        }
+        found
+    }
+
+    /// Contents for which somebody waits, and since when.
+    pub(super) fn opened(&self) -> impl Iterator<Item = (Digest, Instant)> {
+        let opened = self.all.values();
+        opened.filter_map(|hold| Some((hold.digest, hold.opened?)))
+    }
+
+    /// Whether somebody waits for this content, and whether the file has still a name.
+    pub(super) fn opened_as(&self, digest: Digest) -> impl Iterator<Item = bool> {
+        let fds = self.contents.get(&digest).into_iter().flatten();
+        let holds = fds.filter_map(|fd| self.all.get(fd));
+        let opened = holds.filter(|hold| hold.opened.is_some());
+        opened.map(|hold| !hold.names.is_empty())
+    }
+
+    /// Puts the content into all files that want it, and lets go of them. Gives their names.
+    pub(super) fn fill(&mut self, digest: Digest, content: &Path) -> io::Result<Vec<Bytes>> {
+        let mut whole = Vec::new();
+        for fd in self.contents.get(&digest).into_iter().flatten() {
+            if let Some(hold) = self.all.get_mut(fd) {
+                // Should it fail, nobody is to see half of it: the session ends, then the lease.
+                hold.put(content)?;
+                whole.push(*fd);
+            }
+        }
+        // Not before all have it: whoever goes on may look at another of them, whose time is wrong
+        // while it is written.
+        self.contents.remove(&digest);
+        let mut filled = Vec::new();
+        for hold in whole.iter().filter_map(|fd| self.all.remove(fd)) {
+            for name in &hold.names {
+                self.names.remove(name);
+            }
+            // Closed at once, so that nobody who executes it meets one who might still write.
+            let Hold { file, names, .. } = hold;
+            drop(file);
+            filled.extend(names);
+        }
+        Ok(filled)
+    }
+
+    /// Holds up whoever opens those files anew that were opened, now that nobody waits any more.
+    pub(super) fn renew(&mut self, leases: &Leases) -> io::Result<()> {
+        for hold in self.all.values_mut() {
+            if hold.opened.is_some() {
+                lease::release(&hold.file)?;
+                leases.ear.hold(&hold.file)?;
+                hold.opened = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of files that no job can open any more; `any_before` tells whether a job runs that
+    /// is as old as the number.
+    pub(super) fn reap(&mut self, any_before: impl Fn(u64) -> bool) {
+        let is_over = |hold: &Hold| hold.names.is_empty() && !any_before(hold.until);
+        let over = self.all.iter().filter(|(_, hold)| is_over(hold));
+        let over: Vec<(RawFd, Digest)> = over.map(|(fd, hold)| (*fd, hold.digest)).collect();
+        for (fd, digest) in over {
+            self.all.remove(&fd);
+            if let Some(fds) = self.contents.get_mut(&digest) {
+                fds.remove(&fd);
+                if fds.is_empty() {
+                    self.contents.remove(&digest);
+                }
+            }
+        }
+    }
+}
+
+impl Hold {
+    fn put(&mut self, content: &Path) -> io::Result<()> {
+        let mut from = File::open(content)?;
+        self.file.rewind()?;
+        io::copy(&mut from, &mut self.file)?;
+        rustix::fs::futimens(&self.file, &times(self.mtime))?;
+        Ok(())
+    }
+}
+
+/// Proves that leases work in this directory, and finds out how many there may be.
+///
+/// # Errors
+/// They do not.
+pub(super) fn leases(
+    dir: &Path,
+    late_after: Option<Duration>,
+    commands: std::sync::mpsc::Sender<super::Command>,
+) -> io::Result<Leases> {
+    lease::prove(dir)?;
+    // The rest of the time is for ending the jobs.
+    let patience = lease::break_time()? * 2 / 3;
+    if patience < Duration::from_secs(2) {
+        return Err(io::Error::other("lease-break-time is too short"));
+    }
+    Ok(Leases {
+        ear: Ear::start(commands)?,
+        most: on_disk::most_files(),
+        late_after: late_after.map_or(patience, |it| it.min(patience)),
+    })
+}
+
+/// Removes files that an earlier session left without content, which would be read for nothing.
+pub(super) fn sweep(tree: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    /// Smaller files may have no blocks of their own.
+    const LARGE_BYTES: u64 = 64 << 10;
+    let found = walkdir::WalkDir::new(tree).into_iter().flatten();
+    for entry in found.filter(|entry| entry.file_type().is_file()) {
+        let Ok(stat) = entry.metadata() else { continue };
+        if stat.len() > LARGE_BYTES && stat.blocks() == 0 {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

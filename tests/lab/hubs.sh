@@ -1,0 +1,55 @@
+# Several hubs at one pod; sourced by test.sh.
+# shellcheck shell=bash disable=SC2154
+
+# second CMD: as another person on the hub's machine, with a hub of their own: `dev` on box1 lets
+# them in, too
+second() {
+  lab_exec hub runuser -u other -- env HOME=/home/other XDG_RUNTIME_DIR=/home/other/run \
+    PATH=/home/dev/.local/bin:/usr/bin:/bin sh -c "cd && $1"
+}
+
+# sleepers: a build of 24 jobs that take a second each, and use no processor
+sleepers='mkdir -p work/both && cd work/both && rm -f * && printf "%s\n" "#include <unistd.h>" \
+  "int main(void) { return usleep(1000000); }" >s.c && gcc s.c -o sleeper &&
+  { echo "rule s"; echo "  command = cpods-cc ./sleeper && touch \$out"
+    for i in $(seq 24); do echo "build o$i: s"; done; } >build.ninja'
+
+part_hubs() {
+  local most=0 now first second first_done second_done said problem=
+  back 60
+  second 'mkdir -p -m 700 run .ssh && { [ -e .ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519; }'
+  second 'cat .ssh/id_ed25519.pub' | lab_ssh box1 'cat >>.ssh/authorized_keys'
+  echo "box1 $(cut -d ' ' -f 1,2 "$lab/keys/host-box1.pub")" \
+    | lab_exec hub runuser -u other -- sh -c 'cat >/home/other/.ssh/known_hosts'
+  hub "$sleepers" </dev/null
+  second "$sleepers" </dev/null
+  hub 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1 -- ninja -k0 -j12' >"$log.one" 2>&1 </dev/null & first=$!
+  second 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1=ssh:dev@box1 -- ninja -k0 -j12' >"$log.two" 2>&1 </dev/null & second=$!
+  while kill -0 $first 2>/dev/null && kill -0 $second 2>/dev/null; do
+    now=$(lab_exec box1 pgrep -cx sleeper || true)
+    [ "$now" -le "$most" ] || most=$now
+    sleep 0.1
+  done
+  first_done=$(find "$lab/home-hub/work/both" -name 'o*' | wc -l)
+  second_done=$(second 'ls work/both | grep -c ^o')
+  wait $first || problem+="one hub: $(tail -n 3 "$log.one" | tr '\n' ' ')"
+  wait $second || problem+="the other: $(tail -n 3 "$log.two" | tr '\n' ' ')"
+  [ "$most" -gt 0 ] && [ "$most" -le 4 ] || problem+="$most jobs at once on 4 slots; "
+  say "two hubs: at most $most jobs at once; when one was done, it was $first_done and $second_done of 24"
+  [ $((first_done > second_done ? second_done : first_done)) -ge 16 ] || problem+="unfair: $first_done and $second_done of 24"
+  verdict "two hubs share a pod's slots, each fairly" "$problem"
+  # What one hub's jobs may see of the other's.
+  hub 'echo private >work/both/private'
+  # (Names on the command line would keep it here: they are outside the roots.)
+  second 'cd work/both && cat >l.c && gcc l.c -o looker' <<'C'
+#include <stdio.h>
+int main(int count, char **words) {
+  static const char *const names[] = {"l.c", "/home/dev/work", "/home/dev/work/both/private", "/home/dev/.cache/cpods"};
+  for (int i = 0; i < 4; i++) if (fopen(names[i], "r")) puts(names[i]);
+  return 0;
+}
+C
+  said=$(second 'cd work/both && cpods run --root ~/work --pod box1=ssh:dev@box1 -- env CPODS_FALLBACK=0 CPODS_LOG=log cpods-cc ./looker && grep -c remote log' 2>/dev/null) || said="it fails: $said"
+  [ "$said" = $'l.c\n1' ] && said=
+  verdict "a job of one hub sees nothing of the other's" "$said"
+}

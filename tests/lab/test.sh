@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
+# to it in the middle of a build. Parts: install tools builds faults interrupt security upgrade hubs measure stop lint.
+# CPODS_LAB_KEEP=1 uses the guests that there are, and leaves them.
+. "$(dirname "$0")/../support/real.sh"
+. "$top/tests/lab/farm.sh"
+. "$top/tests/lab/faults.sh"
+. "$top/tests/lab/security.sh"
+. "$top/tests/lab/hubs.sh"
+. "$top/tests/lab/measure.sh"
+log=$lab/test.log
+[ $# != 0 ] || set -- install tools builds faults interrupt security upgrade hubs measure stop lint
+if ! why=$(lab_can); then
+  say "no lab on this machine: $why"
+  verdict "a farm in a lab where there can be none is left out" ""
+  totals
+  exit
+fi
+[ -n "${CPODS_LAB_KEEP:-}" ] || lab_trap_farm
+
+# seconds SINCE
+seconds() { awk -v b="$1" -v e="$(date +%s.%N)" 'BEGIN { printf "%.1f", e - b }'; }
+
+# played NAME [ARG...]: runs a playbook; its recap is then in $log.NAME. Prints what is wrong
+played() {
+  playbook "$@" >"$log.$1" 2>&1 || { grep -A 8 -m 1 'fatal:' "$log.$1" || tail -n 5 "$log.$1"; } | tr '\n' ' '
+}
+# unchanged NAME: what a playbook changed, from its recap
+unchanged() { sed -n '/^PLAY RECAP/,$p' "$log.$1" | grep -vE 'changed=0 |^PLAY|^$' | tr '\n' ' ' || true; }
+
+part_install() {
+  local began problem
+  [ -n "${CPODS_LAB_KEEP:-}" ] || { say "booting the guests"; farm_up; }
+  verdict "site.yml --check where nothing is yet" "$(played site --check)"
+  began=$(date +%s.%N)
+  problem=$(played site)
+  say "site.yml: $(seconds "$began") s"
+  verdict "site.yml" "$problem"
+  problem=$(played start)
+  verdict "start.yml: every pod in use" "$problem"
+  hub 'mkdir -p work/first && cd work/first && echo "int x;" >a.c && gcc -g -c a.c -o here.o'
+  problem=$(hub 'cd work/first && CPODS_FALLBACK=0 cpods-cc gcc -g -c a.c -o there.o && cmp here.o there.o' 2>&1) || true
+  say "from machines with nothing but sshd to the first remote job: $(seconds "$began") s"
+  verdict "the first remote job" "$problem"
+  problem=$(played site)
+  verdict "site.yml again changes nothing" "$problem$(unchanged site)"
+  problem=$(played start)
+  verdict "start.yml again changes nothing" "$problem$(unchanged start)"
+  verdict "status.yml" "$(played status)$(unchanged status)"
+  # Errors of the person's are told before anything is touched.
+  problem=$(playbook site "-e cpods_tools=gcc" 2>&1) && problem="it went through" \
+    || { grep -q 'must be a list of some of' <<<"$problem" && problem=; }
+  verdict "a list of tools that is none is refused" "$problem"
+  problem=$(playbook site "-e '{\"cpods_roots\": [\"~/absent\"]}' --limit cpods_hubs" 2>&1) && problem="it went through" \
+    || { grep -q 'names what is no directory there' <<<"$problem" && problem=; }
+  verdict "a root that is not there is refused" "$problem"
+}
+
+# part_tools: what is no package, built or unpacked on each machine, runs there
+part_tools() {
+  local said
+  back 60
+  hub 'mkdir -p work/tools && cd work/tools && echo "int right;" >a.c && echo "int wrong;" >b.c'
+  said=$(hub 'cd work/tools && export CPODS_FALLBACK=0; cpods-cc joylol a.c -o a.out; cat a.out' 2>&1) || true
+  verdict "joylol, built from sources, on a pod" "$(grep -vxF 'by joylol: int right;' <<<"$said" | tr '\n' ' ')"
+  said=$(hub 'cd work/tools && export CPODS_FALLBACK=0; cpods-cc verifast -c a.c; echo $?; cpods-cc verifast -c b.c; echo $?' 2>&1) || true
+  [ "$(tr '\n' ' ' <<<"$said")" = "0 errors found 0 b.c: it is wrong 1 " ] && said=
+  verdict "verifast, from an archive, on a pod" "$said"
+}
+
+# part_upgrade: new programs while a build runs, and not a job of it is lost
+part_upgrade() {
+  local before problem pod
+  back 60
+  before=$(hub 'sha256sum <.local/bin/cpods-workd')
+  # What follows the end of a program is not looked at: another program, that does the same.
+  hub 'for program in cpods-workd cpods-schedd cpods; do printf new >>cpods/target/dist/$program; done'
+  build_lua
+  problem=$(played upgrade)
+  verdict "upgrade.yml in mid-build" "$problem$(built)"
+  problem=
+  for pod in box1 box2 other; do
+    lab_exec "$pod" sh -c 'readlink /proc/$(pgrep -x cpods-workd | head -n 1)/exe' | grep -q '(deleted)' && problem+="the old one runs on $pod; "
+    [ "$(lab_ssh "$pod" 'sha256sum <.local/bin/cpods-workd')" != "$before" ] || problem+="the old one is on $pod; "
+  done
+  verdict "the new programs run" "$problem"
+  verdict "all pods are in use after it" "$(back 60)"
+  problem=$(played upgrade)
+  verdict "upgrade.yml again changes nothing" "$problem$(unchanged upgrade)"
+}
+
+part_stop() {
+  local pod
+  verdict "stop.yml: no process, mount or socket is left" "$(played stop)"
+  for pod in hub "${farm_pods[@]}"; do
+    verdict "nothing is left on $pod" "$(lab_exec "$pod" sh -c 'pgrep -a "cpods|sshfs|sftp-server"
+      grep fuse.sshfs /proc/*/mountinfo; ls /run/user/1000/cpods/*.sock' 2>/dev/null | tr '\n' ' ')"
+  done
+  problem=$(played stop)
+  verdict "stop.yml again changes nothing" "$problem$(unchanged stop)"
+  verdict "start.yml after it" "$(played start)"
+}
+
+part_lint() {
+  local problem
+  need_ansible
+  problem=$(cd "$top/ansible" && PATH=$farm_venv/bin:$PATH ansible-lint --offline --nocolor -q --profile production 2>&1) || true
+  verdict "ansible-lint, profile production" "$problem"
+}
+
+for part; do say "$part"; "part_$part"; done
+totals
