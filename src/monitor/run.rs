@@ -146,6 +146,8 @@ async fn build(args: &Run, socket: &Path, source: &Source<'_>) -> anyhow::Result
         .args(&args.command[1..])
         .env("CPODS_HUB", socket)
         .env("PATH", path_with_wrapper()?);
+    // Before there is anything that they could not reach.
+    let signals = Signals::open()?;
     let child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
@@ -158,7 +160,7 @@ async fn build(args: &Run, socket: &Path, source: &Source<'_>) -> anyhow::Result
             return Ok(ExitCode::from(code));
         }
     };
-    let status = wait(child, source, args.quiet, begun).await?;
+    let status = wait(child, signals, source, (args.quiet, begun)).await?;
     if !args.quiet {
         eprint!(
             "{}",
@@ -171,13 +173,10 @@ async fn build(args: &Run, socket: &Path, source: &Source<'_>) -> anyhow::Result
 /// Waits for the build. A signal to us is a signal to it; the terminal's own reach it anyway.
 async fn wait(
     mut child: Child,
+    mut signals: Signals,
     source: &Source<'_>,
-    quiet: bool,
-    begun: Instant,
+    (quiet, begun): (bool, Instant),
 ) -> anyhow::Result<ExitStatus> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     let mut bar = if quiet { None } else { Bar::new() };
     let pid = child
         .id()
@@ -186,9 +185,9 @@ async fn wait(
         let forward = tokio::select! {
             status = child.wait() => return status.context("cannot wait for the build"),
             () = tokio::time::sleep(REDRAW), if bar.is_some() => None,
-            () = caught(&mut interrupt) => None,
-            () = caught(&mut terminate) => Some(rustix::process::Signal::TERM),
-            () = caught(&mut hangup) => Some(rustix::process::Signal::HUP),
+            () = caught(&mut signals.interrupt) => None,
+            () = caught(&mut signals.terminate) => Some(rustix::process::Signal::TERM),
+            () = caught(&mut signals.hangup) => Some(rustix::process::Signal::HUP),
         };
         if let (Some(signal), Some(pid)) = (forward, pid) {
             let _ = rustix::process::kill_process(pid, signal);
@@ -196,6 +195,24 @@ async fn wait(
         if let Some(bar) = &mut bar {
             bar.draw(&source.status(), begun.elapsed());
         }
+    }
+}
+
+/// Signals that are the build's.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// They do nothing to this process from now on.
+    fn open() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 

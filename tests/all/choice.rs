@@ -170,12 +170,13 @@ fn a_pod_whose_disk_is_too_small_for_a_copy_mounts() {
         assert!(!rustix::process::geteuid().is_root(), "root may mount");
         return;
     }
-    for number in 0..3_u64 {
-        let mut noise = vec![0; 80 << 20];
+    // Small ones go along unasked.
+    for number in 0..2000_u64 {
+        let mut noise = vec![0; 128 << 10];
         let mut seed = blake3::Hasher::new();
         seed.update(&number.to_le_bytes());
         seed.finalize_xof().fill(&mut noise);
-        farm.write(&format!("large{number}"), noise);
+        farm.write(&format!("noise{number}"), noise);
     }
     let hub = hub(&farm, &sshd, "[[pods]]\nname = \"far\"\n");
     let ran = farm.cc(&["gcc", "-c", "a.c"]);
