@@ -212,8 +212,10 @@ fn a_full_disk_of_the_pod_is_no_fault_of_the_job() {
     farm.write("main.c", "asm(\".incbin \\\"large\\\"\");\n");
     farm.write("large", noise(1, 80 << 20));
     ends_well(&farm, &mut compile(&farm), "with a full disk");
-    wait_for("the pod to say why", || {
-        farm.log("pod1").contains("No space left").then_some(())
+    wait_for("the hub to say why", || {
+        let log = farm.log("schedd");
+        log.contains("its mirror failed: No space left")
+            .then_some(())
     });
     let status = farm.status().unwrap();
     assert_eq!(status["failed"], 0, "{status}");
