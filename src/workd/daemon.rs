@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 /// Runs jobs of a hub on this machine, in a sandbox.
@@ -261,6 +261,9 @@ pub fn run(args: &Args, config: Config) -> anyhow::Result<()> {
 }
 
 async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
+    // Before anyone can know of this worker: a signal that is not waited for yet would end it.
+    let hangups = signal(SignalKind::hangup())?;
+    let end_when_idle = signal(SignalKind::user_defined1())?;
     // Bound before the tools are looked for, so that a hub that comes early waits.
     let listener = match &args.socket {
         Some(socket) => Some(listen(socket)?),
@@ -271,7 +274,7 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     let looking = Rc::clone(&worker);
     tokio::task::spawn_local(async move {
         looking.refresh().await;
-        tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&looking)));
+        tokio::task::spawn_local(refresh_on_hangup(Rc::clone(&looking), hangups));
         tools::refresh_on_change(looking).await;
     });
     tokio::task::spawn_local(hours::keep(Rc::clone(&worker)));
@@ -282,10 +285,10 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         Some(listener) => {
-            let drained = drain::when_asked(Rc::clone(&worker));
+            let drained = drain::when_asked(Rc::clone(&worker), end_when_idle);
             tokio::select! {
                 () = accept(listener, worker) => Ok(()),
-                drained = drained => Ok(drained?),
+                () = drained => Ok(()),
             }
         }
     }
@@ -321,10 +324,7 @@ async fn log_end(session: impl Future<Output = Result<(), WireError>>) {
     }
 }
 
-async fn refresh_on_hangup(worker: Rc<Worker>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return;
-    };
+async fn refresh_on_hangup(worker: Rc<Worker>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         tracing::info!("looking for tools again");
         worker.refresh().await;

@@ -5,7 +5,7 @@
 use super::worker::Worker;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 /// What hubs are told meanwhile.
 pub(super) const ENDING: &str = "ending after its jobs";
@@ -14,17 +14,12 @@ pub(super) const ENDING: &str = "ending after its jobs";
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Waits for the signal, and then until no job runs.
-///
-/// # Errors
-/// The signal cannot be waited for.
-pub(super) async fn when_asked(worker: Rc<Worker>) -> std::io::Result<()> {
-    let mut asked = signal(SignalKind::user_defined1())?;
+pub(super) async fn when_asked(worker: Rc<Worker>, mut asked: Signal) {
     asked.recv().await;
     tracing::info!("asked to end; waiting for the jobs that there are");
     worker.take_no_more();
     until_idle(&worker).await;
     tokio::time::sleep(LAST_WORDS).await;
-    Ok(())
 }
 
 /// Room is given in the order in which it was asked for: who asks for all of it is the last. It is

@@ -183,6 +183,16 @@ fn looks_again_at_sighup() {
     }
 }
 
+/// An upgrade of packages may tell a worker to look again at any moment, its first one too.
+#[test]
+fn a_sighup_at_its_start_does_not_end_it() {
+    let place = place(&[]);
+    drop(place.pod.connect());
+    let pid = rustix::process::Pid::from_child(&place.pod.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    place.hub().sh(&place.root, "true").ok();
+}
+
 #[test]
 fn many_jobs_at_once() {
     let place = place(&["--slots", "3"]);
