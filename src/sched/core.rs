@@ -189,13 +189,27 @@ impl Core {
     }
 
     fn on_run_cancelled(&mut self, id: RunId) {
+        let is_taken_back = self.runs.get_mut(&id).is_some_and(|run| {
+            if run.taken_back_for.is_some() {
+                // It had no slot: nobody pays for it.
+                run.started = self.now;
+            }
+            run.taken_back_for.is_some()
+        });
         let Some(run) = self.end_run(id, None) else {
             return;
         };
         let pod = run.pod;
-        if let Some(job) = run.job {
-            // Nobody asked for it; somebody else on the pod ended it.
-            self.give_back(job, "the pod cancelled it".to_owned());
+        if let Some(job_id) = run.job {
+            if is_taken_back && let Some(job) = self.jobs.get_mut(&job_id) {
+                job.run = None;
+                self.totals.taken_back += 1;
+                self.refresh(pod);
+                self.place(job_id);
+            } else {
+                // Nobody asked for it; somebody else on the pod ended it.
+                self.give_back(job_id, "the pod cancelled it".to_owned());
+            }
         }
         self.make_room(pod);
     }
@@ -210,8 +224,12 @@ impl Core {
         // The pod's word counts up to what the hub saw pass.
         let used_us = wall_us.map_or(elapsed_us, |us| us.min(elapsed_us));
         self.queue.correct(run.client, run.charged_us, used_us);
+        self.has_come(&run);
         if let Some(pod) = self.pods.get_mut(&run.pod) {
             pod.runs.remove(&id);
+            if let Some(wall_us) = wall_us.filter(|us| run.at_once && *us > 0) {
+                pod.record.measure_lag(wall_us, elapsed_us);
+            }
             pod.record.busy_us = pod.record.busy_us.saturating_add(used_us);
             if wall_us.is_some() {
                 pod.record.finished += 1;

@@ -17,6 +17,7 @@
 //! | `pods` | pods that come, change, rest, go |
 //! | `class` | which pods may run which jobs |
 //! | `placement` | which of them does, and which job is next |
+//! | `ahead` | what pods are given ahead of a free slot, and when it is taken back |
 //! | `ready` | the pods ready for a kind of job, best first |
 //! | `bits` | sets of small numbers |
 //! | `queue` | fairness between clients |
@@ -26,6 +27,7 @@
 //! | `sanity` | what must always hold |
 //! | `sim` | a farm in virtual time, for tests and the bench |
 
+mod ahead;
 mod bits;
 mod class;
 mod core;

@@ -17,9 +17,9 @@ const ONE: u32 = 1024;
 /// The lower the better: how long a job would take there, seen from how long such jobs took there
 /// before and how full it would be. Of two alike, a job goes to an idle slot before it waits for a
 /// busy one; a pod more than twice as slow stands back behind a little waiting at a fast one.
-fn score(pod: &Pod, speed: u32) -> Step {
+pub(super) fn score(pod: &Pod, speed: u32, load: u32) -> Step {
     let slots = u64::from(pod.capabilities.slots.max(1));
-    let full = slots + u64::from(pod.load()) + 1;
+    let full = slots + u64::from(load) + 1;
     Step::of(u64::from(speed).saturating_mul(full) / slots)
 }
 
@@ -32,12 +32,13 @@ impl Core {
             tool_index,
             speed,
             awake: !pod.record.penalty.is_resting(self.now),
-            score: room.then(|| score(pod, speed)),
+            score: room.then(|| score(pod, speed, pod.load())),
         }
     }
 
     /// The pod's load, speed or rest changed: moves it among the ready pods of its classes.
     pub(super) fn refresh(&mut self, id: PodId) {
+        self.note_crowd(id);
         let Some(pod) = self.pods.get(&id) else {
             return;
         };
@@ -50,7 +51,7 @@ impl Core {
             let Some(&before) = class.candidate(pod.seat) else {
                 continue;
             };
-            let score = room.then(|| score(pod, before.speed));
+            let score = room.then(|| score(pod, before.speed, pod.load()));
             let after = Candidate {
                 awake,
                 score,
@@ -84,6 +85,8 @@ impl Core {
             client,
             charged_us,
             started: self.now,
+            at_once: !pod.is_crowded(),
+            taken_back_for: None,
         };
         self.runs.insert(run, new);
         self.queue.charge(client, charged_us);
@@ -118,6 +121,7 @@ impl Core {
                 return;
             }
         }
+        self.take_back_for(id);
     }
 
     /// The job that a pod with room gets next.

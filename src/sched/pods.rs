@@ -19,6 +19,8 @@ impl Core {
             capabilities,
             runs: BTreeSet::new(),
             classes: Bits::default(),
+            crowd: None,
+            coming: 0,
             record: record.unwrap_or_default(),
         };
         if pod.record.penalty.is_resting(self.now) {
@@ -35,6 +37,7 @@ impl Core {
             return;
         };
         pod.capabilities = capabilities;
+        self.note_crowd(id);
         self.match_pod(id);
         self.fill(id);
     }
@@ -51,6 +54,9 @@ impl Core {
             self.set_candidate(ClassId(class), pod.seat, None);
         }
         self.seats[pod.seat.0] = None;
+        if let Some(crowd) = pod.crowd {
+            self.crowded.remove(&(crowd, id));
+        }
         self.forget_summaries();
         let why = format!("pod `{}` was lost: {}", pod.name, pod.record.why);
         self.remember(pod.name, pod.record);
@@ -62,6 +68,7 @@ impl Core {
                 continue;
             };
             self.queue.correct(run.client, run.charged_us, 0);
+            self.has_come(&run);
             if let Some(job) = run.job {
                 self.give_back(job, why.clone());
             }

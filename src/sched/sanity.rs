@@ -21,18 +21,27 @@ impl Core {
 
     fn check_runs(&self) {
         let mut on_pods = 0;
+        let mut crowded = BTreeSet::new();
         for (id, pod) in &self.pods {
             on_pods += pod.runs.len();
             for run in &pod.runs {
                 let run = self.runs.get(run).expect("a pod's run is known");
                 assert_eq!(run.pod, *id, "a run is on its own pod");
             }
+            assert_eq!(pod.crowd, pod.crowd_now(), "how crowded is known");
+            crowded.extend(pod.crowd.map(|crowd| (crowd, *id)));
+            let coming = self
+                .runs
+                .values()
+                .filter(|run| run.taken_back_for == Some(*id));
+            assert!(pod.coming as usize <= coming.count(), "what comes is known");
             if pod.record.penalty.is_resting(self.now) {
                 let wake = (pod.record.penalty.until(), *id);
                 assert!(self.wakes.contains(&wake), "a resting pod wakes");
             }
         }
         assert_eq!(on_pods, self.runs.len(), "every run is on one pod");
+        assert_eq!(crowded, self.crowded, "crowded pods are known");
         for (id, run) in &self.runs {
             if let Some(job) = run.job {
                 let job = self.jobs.get(&job).expect("a run's job is known");

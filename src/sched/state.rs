@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::ready::Seat;
 use super::types::{Action, Capabilities, ClientId, JobId, Limits, PodId, Request, RunId, Time};
 use super::view::Totals;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A kind of job: all that need the same of a pod.
@@ -20,6 +21,8 @@ pub struct Core {
     /// The latest time seen; never goes back.
     pub(super) now: Time,
     pub(super) pods: BTreeMap<PodId, Pod>,
+    /// Pods with more runs than slots, fullest first.
+    pub(super) crowded: BTreeSet<(Reverse<u64>, PodId)>,
     /// Which pod sits where in the sets of ready pods.
     pub(super) seats: Vec<Option<PodId>>,
     /// Lost pods by name.
@@ -51,6 +54,10 @@ pub(super) struct Pod {
     pub(super) runs: BTreeSet<RunId>,
     /// The classes for which it is eligible, by number.
     pub(super) classes: Bits,
+    /// How crowded it is, if it is.
+    pub(super) crowd: Option<Reverse<u64>>,
+    /// Runs that are being taken back from other pods for its free slots.
+    pub(super) coming: u32,
     pub(super) record: Record,
 }
 
@@ -66,6 +73,10 @@ pub(super) struct Record {
     pub(super) busy_us: u64,
     /// Declined since a run last ended there by itself.
     pub(super) declines_in_a_row: u32,
+    /// How long a slot stays empty between two runs, if nothing is given ahead.
+    pub(super) lag_us: Option<u64>,
+    /// How long the runs took of which that is known, in the mean.
+    pub(super) wall_us: u64,
 }
 
 /// A pod that was lost.
@@ -104,18 +115,16 @@ pub(super) struct Run {
     /// What the client was charged for it in advance.
     pub(super) charged_us: u64,
     pub(super) started: Time,
+    /// There was a free slot for it.
+    pub(super) at_once: bool,
+    /// The pod with a free slot for which it is taken back.
+    pub(super) taken_back_for: Option<PodId>,
 }
 
 impl Pod {
     /// Runs it may have at a time when all is well.
     pub(super) fn full_limit(&self, limits: &Limits) -> u32 {
-        let slots = self.capabilities.slots;
-        let preload = match limits.preload_divisor {
-            0 => 0,
-            _ if self.capabilities.own || slots == 0 => 0,
-            divisor => (slots / divisor).max(1),
-        };
-        slots.saturating_add(preload)
+        self.capabilities.slots.saturating_add(self.ahead(limits))
     }
 
     /// Runs it may have now.
@@ -142,6 +151,7 @@ impl Core {
             limits,
             now: Time::default(),
             pods: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             seats: Vec::new(),
             past: BTreeMap::new(),
             jobs: BTreeMap::new(),

@@ -191,6 +191,14 @@ pub enum Action {
         /// The pod.
         pod: PodId,
     },
+    /// Take it back from the pod if it has not begun: then the pod says that it was cancelled, and
+    /// the job is placed anew. Otherwise nothing comes of this.
+    RecallRun {
+        /// The try.
+        run: RunId,
+        /// The pod.
+        pod: PodId,
+    },
     /// Relay the result of this run to the client; the job's end.
     FinishJob {
         /// The job.
@@ -225,8 +233,8 @@ pub struct Limits {
     pub waiting_per_client: usize,
     /// How long a job that cannot run locally waits for a pod that offers its tool.
     pub patience_us: u64,
-    /// A pod is pre-loaded with its slots divided by this, at least one job; 0 pre-loads nothing.
-    /// The hub's own pod is never pre-loaded.
+    /// A pod is pre-loaded with its slots divided by this, at least one job, and more if its runs are
+    /// short against its distance; 0 pre-loads nothing. The hub's own pod is never pre-loaded.
     pub preload_divisor: u32,
     /// A pod's rest after its first fault.
     pub rest_first_us: u64,

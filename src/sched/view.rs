@@ -20,6 +20,8 @@ pub struct Totals {
     pub abandoned: u64,
     /// Runs lost with their pod or by its fault.
     pub given_back: u64,
+    /// Runs that waited on their pod and were taken back for another's free slot.
+    pub taken_back: u64,
     /// Faults of pods.
     pub faults: u64,
     /// Duplicate, late or unknown messages, which were ignored.

@@ -254,11 +254,12 @@ impl State {
                     tool_index,
                 } => self.start(run, job, pod, tool_index),
                 Action::CancelRun { run, pod } => {
-                    if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
-                        let _ = outbox.message(&ToPod::Cancel {
-                            job: JobNumber(run.0),
-                        });
-                    }
+                    let job = JobNumber(run.0);
+                    self.tell(pod, &ToPod::Cancel { job });
+                }
+                Action::RecallRun { run, pod } => {
+                    let job = JobNumber(run.0);
+                    self.tell(pod, &ToPod::Recall { job });
                 }
                 Action::FinishJob { job, run } => self.finish(job, run),
                 Action::RunLocally { job, why } => {
@@ -267,6 +268,12 @@ impl State {
                 }
                 Action::RefuseJob { job, why } => self.answer(job, &ToClient::Refused { why }),
             }
+        }
+    }
+
+    fn tell(&self, pod: PodId, message: &ToPod) {
+        if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
+            let _ = outbox.message(message);
         }
     }
 

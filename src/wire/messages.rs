@@ -222,6 +222,12 @@ pub enum ToPod {
         /// The job.
         job: JobNumber,
     },
+    /// Do not begin it: another pod has a free slot. Answered by [`FromPod::Cancelled`], and by
+    /// nothing if it has begun.
+    Recall {
+        /// The job.
+        job: JobNumber,
+    },
     /// Are you there? Answered by [`FromPod::Pong`].
     Ping,
 }

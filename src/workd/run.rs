@@ -159,6 +159,7 @@ impl Runner<'_> {
             known.await.map_err(Stop::Declined)?;
         }
         let slot = self.slot().await?;
+        self.session.begins(self.number);
         let given = self.given(&view, tool.as_ref(), &task.job).await?;
         let pass = self.or_cancelled(self.pass()).await?;
         let init = view.warden.take()?;

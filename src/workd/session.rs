@@ -64,6 +64,8 @@ pub(crate) struct Session {
 
 struct Running {
     cancel: Rc<Notify>,
+    /// Before that it can be taken back.
+    has_slot: bool,
     task: Option<AbortHandle>,
 }
 
@@ -189,6 +191,12 @@ async fn hear<R: AsyncRead + Unpin>(
                     running.cancel.notify_one();
                 }
             }
+            ToPod::Recall { job } => {
+                let jobs = session.jobs.borrow();
+                if let Some(waiting) = jobs.get(&job).filter(|job| !job.has_slot) {
+                    waiting.cancel.notify_one();
+                }
+            }
             ToPod::Ping => {
                 if session.send(Out::Message(FromPod::Pong)).await.is_err() {
                     return Ok(());
@@ -300,6 +308,13 @@ impl Session {
         let built = views.wait_for(Option::is_some).await;
         let built = built.map_err(|_| "the session has ended".to_owned())?;
         built.clone().unwrap_or_else(|| Err("no view".into()))
+    }
+
+    /// A job has its slot.
+    pub(crate) fn begins(&self, job: JobNumber) {
+        if let Some(running) = self.jobs.borrow_mut().get_mut(&job) {
+            running.has_slot = true;
+        }
     }
 
     /// A job has ended.

@@ -364,6 +364,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             digest: Digest([9; 32]),
         },
         ToPod::Cancel { job },
+        ToPod::Recall { job },
         ToPod::Ping,
     ];
     for message in messages {
@@ -376,6 +377,7 @@ fn to_and_from_pod(golden: &mut Golden) {
             ToPod::Content { .. } => "to-pod.content",
             ToPod::Gone { .. } => "to-pod.gone",
             ToPod::Cancel { .. } => "to-pod.cancel",
+            ToPod::Recall { .. } => "to-pod.recall",
             ToPod::Ping => "to-pod.ping",
         };
         golden.message(name, &message);

@@ -20,6 +20,7 @@ enum Happening {
     Submit { client: u64 },
     Start { host: usize, life: u32, run: RunId },
     Cancel { host: usize, life: u32, run: RunId },
+    Recall { host: usize, life: u32, run: RunId },
     Done { host: usize, life: u32, run: RunId },
     Crash { host: usize },
     Join { host: usize, again: bool },
@@ -158,6 +159,7 @@ impl Farm {
             Happening::Submit { client } => self.submit(client),
             Happening::Start { host, life, run } => self.start(host, life, run),
             Happening::Cancel { host, life, run } => self.cancel(host, life, run),
+            Happening::Recall { host, life, run } => self.recall(host, life, run),
             Happening::Done { host, life, run } => self.done(host, life, run),
             Happening::Crash { host } => self.crash(host),
             Happening::Join { host, again } => self.join(host, again),
@@ -212,6 +214,11 @@ impl Farm {
                     let after_us = self.scenario.latency_us * 2;
                     self.plan(after_us, Happening::Cancel { host, life, run });
                 }
+                Action::RecallRun { run, pod } => {
+                    let (host, life) = self.pods[&pod];
+                    let after_us = self.scenario.latency_us * 2;
+                    self.plan(after_us, Happening::Recall { host, life, run });
+                }
                 Action::FinishJob { job, .. } | Action::RefuseJob { job, .. } => self.ended(job, 0),
                 Action::RunLocally { job, .. } => self.ended(job, self.scenario.job_us),
             }
@@ -228,6 +235,7 @@ impl Farm {
                 tool_index,
             } => (1, [run.0, job.0, pod.0.into(), *tool_index as u64], ""),
             Action::CancelRun { run, pod } => (2, [run.0, pod.0.into(), 0, 0], ""),
+            Action::RecallRun { run, pod } => (6, [run.0, pod.0.into(), 0, 0], ""),
             Action::FinishJob { job, run } => (3, [job.0, run.0, 0, 0], ""),
             Action::RunLocally { job, why } => (4, [job.0, 0, 0, 0], why.as_str()),
             Action::RefuseJob { job, why } => (5, [job.0, 0, 0, 0], why.as_str()),
@@ -298,6 +306,13 @@ impl Farm {
             self.work(host, next);
         }
         if was_there {
+            self.tell(Event::RunCancelled { run });
+        }
+    }
+
+    fn recall(&mut self, host: usize, life: u32, run: RunId) {
+        let it = &mut self.hosts[host];
+        if it.life == life && it.give_back(run) {
             self.tell(Event::RunCancelled { run });
         }
     }

@@ -126,9 +126,14 @@ impl Host {
         if self.running.contains(&run) {
             return (true, self.end(run));
         }
+        (self.give_back(run), None)
+    }
+
+    /// Takes a run out of the backlog; whether it was there.
+    pub(super) fn give_back(&mut self, run: RunId) -> bool {
         let before = self.backlog.len();
         self.backlog.retain(|it| *it != run);
-        (self.backlog.len() < before, None)
+        self.backlog.len() < before
     }
 
     /// Everything on it is gone.

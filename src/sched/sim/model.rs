@@ -27,6 +27,8 @@ pub(super) struct Model {
     /// Runs that a job lost.
     lost: BTreeMap<JobId, u32>,
     latest_run: Option<RunId>,
+    /// Runs that are being taken back.
+    recalled: BTreeSet<RunId>,
     /// Living runs of jobs that ended, that is, were abandoned.
     orphans: usize,
     pub(super) open: usize,
@@ -44,6 +46,7 @@ impl Model {
             declined: BTreeSet::new(),
             lost: BTreeMap::new(),
             latest_run: None,
+            recalled: BTreeSet::new(),
             orphans: 0,
             open: 0,
             ends: 0,
@@ -94,7 +97,11 @@ impl Model {
                 }
             }
             Event::RunFaulted { run, .. } | Event::RunCancelled { run } => {
-                if let Some((job, _)) = self.drop_run(*run) {
+                let is_recalled =
+                    matches!(event, Event::RunCancelled { run } if self.recalled.contains(run));
+                if let Some((job, _)) = self.drop_run(*run)
+                    && !is_recalled
+                {
                     *self.lost.entry(job).or_default() += 1;
                 }
             }
@@ -157,6 +164,16 @@ impl Model {
                 assert_eq!(*on, pod, "cancels it where it is");
                 assert!(!self.is_open(*job), "cancels for an abandoned job only");
             }
+            Action::RecallRun { run, pod } => {
+                let (job, on) = self.runs.get(&run).expect("takes back a living run");
+                assert_eq!(*on, pod, "takes it back from where it is");
+                assert!(self.is_open(*job), "takes back what is wanted");
+                let (capabilities, runs) = &self.pods[&pod];
+                let more = runs.len().saturating_sub(capabilities.slots as usize);
+                let is_late = runs.iter().rev().take(more).any(|it| *it == run);
+                assert!(is_late, "takes back what most likely waits");
+                assert!(self.recalled.insert(run), "takes it back once");
+            }
             Action::FinishJob { job, run } => {
                 assert!(self.results.contains(&run), "a result was heard");
                 self.end(job);
@@ -193,7 +210,7 @@ impl Model {
         let preload = match self.limits.preload_divisor {
             0 => 0,
             _ if capabilities.own => 0,
-            divisor => (slots / divisor).max(1),
+            divisor => (slots / divisor).max(1).max(2 * slots),
         };
         assert!(runs.len() <= (slots + preload) as usize, "slots are kept");
         let offered = &capabilities.tools[tool_index];

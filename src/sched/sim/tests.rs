@@ -30,6 +30,7 @@ fn a_thousand_hosts_and_a_hundred_thousand_jobs() {
         totals.locally,
         totals.refused,
         totals.strays,
+        totals.taken_back,
     ] {
         assert!(count > 500, "{totals:?}");
     }
@@ -64,7 +65,7 @@ fn without_trouble_every_job_runs_once() {
     };
     let totals = run(calm).totals;
     assert_eq!(totals.finished + totals.locally, 2_000);
-    assert_eq!(totals.started, totals.finished);
+    assert_eq!(totals.started, totals.finished + totals.taken_back);
     assert_eq!(
         (totals.strays, totals.given_back, totals.refused),
         (0, 0, 0)

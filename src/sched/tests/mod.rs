@@ -1,5 +1,6 @@
 //! The core, event by event: one small farm, told what happens and asked what it does.
 
+mod ahead;
 mod failures;
 mod fairness;
 mod placing;

@@ -24,6 +24,7 @@ impl Session {
         let cancel = Rc::new(Notify::new());
         let running = Running {
             cancel: Rc::clone(&cancel),
+            has_slot: false,
             task: None,
         };
         if self.jobs.borrow_mut().insert(job, running).is_some() {

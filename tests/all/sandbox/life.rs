@@ -41,6 +41,27 @@ fn cancelling_ends_everything() {
 }
 
 #[test]
+fn what_has_no_slot_yet_is_taken_back() {
+    let place = place(&["--slots", "1"]);
+    let mut hub = place.hub();
+    let begun = hub.script(&place.root, "echo on; sleep 300; :");
+    let begun = hub.start(&begun);
+    while !matches!(hub.connection.frame().unwrap(), Frame::Data(..)) {}
+    let waits = hub.script(&place.root, "echo never");
+    let waits = hub.start(&waits);
+    for job in [begun, waits] {
+        hub.connection.send(None, &ToPod::Recall { job }).unwrap();
+    }
+    // What has begun goes on, so that nothing else is told.
+    let told = hub.connection.frame().unwrap().message::<FromPod>();
+    assert_eq!(told.unwrap(), FromPod::Cancelled { job: waits });
+    let job = begun;
+    hub.connection.send(None, &ToPod::Cancel { job }).unwrap();
+    let answer = hub.wait(job).unwrap();
+    assert_eq!(answer.end, Some(FromPod::Cancelled { job }));
+}
+
+#[test]
 fn a_lost_hub_ends_its_jobs_and_leaves_nothing() {
     for scratch in ["memory", "disk"] {
         let place = place(&["--scratch", scratch]);
