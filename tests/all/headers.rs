@@ -167,6 +167,10 @@ fn a_pod_without_a_compiler_is_sent_the_hubs() {
     let cxx = ["g++", "-g", "-MD", "-c", "a.cc", "-o", "b.o"];
     it.same(&cxx, &["b.o", "b.d"]);
     it.same(&c, &["a.o", "a.d"]);
+    let clang = ["clang", "-g", "-O2", "-MD", "-c", "a.c", "-o", "c.o"];
+    it.same(&clang, &["c.o", "c.d"]);
+    let clang = ["clang++", "-g", "-c", "a.cc", "-o", "d.o"];
+    it.same(&clang, &["d.o"]);
     // What it says, too, in other letters than ASCII's.
     it.farm.write("bad.c", "int f(void) { retrun 1; }\n");
     let bad = ["gcc", "-c", "bad.c"];
