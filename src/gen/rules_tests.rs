@@ -81,7 +81,7 @@ fn commands_say_what_is_meant() {
         "cpods = cpods-cc\ncflags = -O2\n\
          build a.o: gcc_cc a.c\n\
          build b.o: gcc_cc b.c\n  gcc_cross = aarch64-linux-gnu-\n  gcc_suffix = -12\n\
-         build c.o: clang_cxx c.cc\n  clang_cross = --target=aarch64-linux-gnu\n\
+         build c.o: clang_cxx c.cc\n  clang_cross = aarch64-linux-gnu-\n\
          build lib.a: gcc_ar a.o\n\
          build prog: gcc_link a.o lib.a\n  libs = -lm\n\
          build x.out: z3_solve x.smt2\n  z3_flags = -T:5\n\
@@ -103,7 +103,7 @@ fn commands_say_what_is_meant() {
         ),
         (
             "c.o",
-            "cpods-cc clang++ --target=aarch64-linux-gnu -MD -MF c.o.d -c c.cc -o c.o",
+            "cpods-cc aarch64-linux-gnu-clang++ -MD -MF c.o.d -c c.cc -o c.o",
         ),
         (
             "lib.a",
