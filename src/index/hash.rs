@@ -9,6 +9,7 @@ use crate::job::Digest;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::num::NonZero;
+use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -91,9 +92,11 @@ fn read(ground: &Ground, path: &[u8], up_to: u64, piece: &mut Vec<u8>) -> Result
 
 /// Hashes files on all cores; outcomes in the files' order.
 pub(super) fn all(ground: &Ground, files: &[(Name, u64)], up_to: u64) -> Vec<Outcome> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    // To ask costs more than to read a small file.
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
     let bytes: u64 = files.iter().map(|(_, size)| *size).sum();
-    let workers = cores.min(
+    let workers = CORES.min(
         files
             .len()
             .div_ceil(GRAIN)

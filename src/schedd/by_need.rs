@@ -14,9 +14,9 @@ const MOST_SMALL_BYTES: u64 = 128 << 10;
 /// Names remembered; the oldest are forgotten first.
 const MOST_NAMES: usize = 16 << 10;
 
-/// Suffixes of what tools make and few read.
+/// Suffixes of what tools make and few read; of lists of dependencies it is Ninja and make that do.
 const PRODUCTS: &[&str] = &[
-    "7z", "a", "bc", "bin", "bmp", "bz2", "class", "db", "deb", "dll", "dwo", "dylib", "elf",
+    "7z", "a", "bc", "bin", "bmp", "bz2", "class", "d", "db", "deb", "dll", "dwo", "dylib", "elf",
     "exe", "gch", "gcda", "gcno", "gif", "gz", "ico", "iso", "jar", "jpeg", "jpg", "ko", "la",
     "lib", "lo", "mp3", "mp4", "o", "obj", "ogg", "ova", "pch", "pcm", "pdb", "pdf", "png", "pyc",
     "rlib", "rmeta", "rpm", "so", "sqlite", "svgz", "tar", "tgz", "tiff", "ttf", "wasm", "wav",
