@@ -21,7 +21,7 @@ use std::sync::mpsc;
 const MOST_PIECE_BYTES: usize = crate::wire::frame::MAX_MESSAGE_BYTES;
 
 /// Of what jobs wrote so much is kept until the hub tells where it belongs; the oldest goes first.
-const MOST_MADE_BYTES: u64 = 256 << 20;
+pub(super) const MOST_MADE_BYTES: u64 = 256 << 20;
 
 /// The directory, and the content that is coming in.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Store {
     /// What jobs wrote, oldest first, and how much it is.
     made: VecDeque<(Digest, u64)>,
     made_bytes: u64,
+    most_made_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,26 @@ impl Store {
             coming: HashMap::new(),
             made: VecDeque::new(),
             made_bytes: 0,
+            most_made_bytes: MOST_MADE_BYTES,
         })
+    }
+
+    /// Keeps no more than that of what jobs wrote.
+    pub(super) fn keep_at_most(&mut self, bytes: u64) {
+        self.most_made_bytes = bytes.min(MOST_MADE_BYTES);
+    }
+
+    /// What there may be of it.
+    pub(super) fn made_bytes(&self) -> u64 {
+        self.made_bytes
+    }
+
+    /// Looks what there is of it, most of which is in the trees by now.
+    pub(super) fn count_made(&mut self) {
+        let mut made = std::mem::take(&mut self.made);
+        made.retain(|(digest, _)| self.has(*digest));
+        self.made_bytes = made.iter().map(|(_, bytes)| bytes).sum();
+        self.made = made;
     }
 
     /// Removes all that is whole: nobody waits for it.
@@ -130,7 +150,7 @@ impl Store {
             return;
         };
         let bytes = found.len();
-        if !found.is_file() || bytes > MOST_MADE_BYTES || self.has(digest) {
+        if !found.is_file() || bytes > self.most_made_bytes || self.has(digest) {
             return;
         }
         if let Err(error) = self.link_or_copy(digest, file) {
@@ -155,7 +175,7 @@ impl Store {
     fn remember_bytes(&mut self, digest: Digest, bytes: u64) {
         self.made.push_back((digest, bytes));
         self.made_bytes += bytes;
-        while self.made_bytes > MOST_MADE_BYTES
+        while self.made_bytes > self.most_made_bytes
             && let Some((digest, bytes)) = self.made.pop_front()
         {
             self.made_bytes -= bytes;
