@@ -111,7 +111,8 @@ impl Index {
                 let stat = Stat::from(stat);
                 let link = || read_link(fd.as_fd(), name);
                 let is_new = self.seen(&path, &stat, Sure::ByStat, link);
-                let is_dir = stat.file_type() == FileType::Directory;
+                // One that nobody is to look into is none.
+                let is_dir = self.table.get(&path).is_some_and(Node::is_dir);
                 if is_new || (scope == Scope::Tree && is_dir) {
                     stack.push(path);
                 }

@@ -60,7 +60,7 @@ pub(super) struct Keeper {
     uses: Uses,
     /// How much there may be; none for as much as there is.
     share: Option<Share>,
-    /// It is too much, and nothing may go as long as no job ends.
+    /// It is too much, and nothing may go as long as no job ends and nothing comes.
     crowded: bool,
     /// That was said.
     said_crowded: bool,

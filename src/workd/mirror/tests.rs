@@ -226,6 +226,8 @@ impl Pair {
     /// What somebody sees who reads everything on the pod, while pod and hub bring what he opens.
     fn seen_there(&mut self) -> Seen {
         let place = self.pod.place.clone();
+        // As a job.
+        let _guest = self.pod.gate.come();
         let reader = std::thread::spawn(move || seen(&place));
         while !reader.is_finished() {
             self.pod.hear(Duration::from_millis(1));

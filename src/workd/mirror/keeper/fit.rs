@@ -42,11 +42,12 @@ impl Keeper {
     /// What all this takes on the disk, but for what is just coming in.
     fn bytes(&self) -> u64 {
         let trees: u64 = self.trees.iter().map(Tree::bytes).sum();
-        trees + self.store.made_bytes()
+        trees + self.store.spare_bytes()
     }
 
     /// A list was made that names these contents, which may come later.
     pub(super) fn came_with_list(&mut self, root: usize, later: Vec<Digest>, everything: bool) {
+        self.crowded = false;
         let now = SystemTime::now();
         let came = self.gate.came();
         let most: usize = self.trees.iter().map(Tree::later).sum();
@@ -68,6 +69,7 @@ impl Keeper {
 
     /// Content came that files waited for.
     pub(super) fn came_later(&mut self, digest: Digest) {
+        self.crowded = false;
         let (now, came) = (SystemTime::now(), self.gate.came());
         self.uses.touch(digest, now, came);
     }
@@ -98,7 +100,7 @@ impl Keeper {
         if share.over(bytes) == 0 {
             return Ok(());
         }
-        self.store.count_made();
+        self.store.count_spare();
         let mut gone = Vec::new();
         loop {
             bytes = self.bytes();
