@@ -131,7 +131,7 @@ fn parse(text: &str, home: Option<&Path>) -> Result<PodFile, Wrong> {
         return wrong(nice.span(), format!("`nice` must be 0 to {MOST_NICE}"));
     }
     if let Some(gib) = &file.mirror_gib
-        && !(gib.get_ref() >= &0.0)
+        && (gib.get_ref().is_nan() || *gib.get_ref() < 0.0)
     {
         return wrong(gib.span(), "`mirror_gib` must be 0 or more");
     }

@@ -92,12 +92,10 @@ sys.stdout.buffer.write(open('f0', 'rb').read())
     farm.write("job.py", script);
     let content = shell(&farm, "exec python3 job.py");
     assert!(content == noise(0, LARGE_BYTES).repeat(3));
-    let log = farm.log("schedd");
-    assert_eq!(
-        log.matches("`f0` was opened").count(),
-        2,
-        "it went while it was open, and came again: {log}"
-    );
+    // Which is said not before all has gone that no job here is known to have used.
+    let log = farm.log("pod1");
+    assert!(log.contains("larger than it may be"), "{log}");
+    assert!(is_hollow(&copy.join("f0")));
 }
 
 #[test]

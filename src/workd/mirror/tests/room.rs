@@ -9,7 +9,7 @@ fn copy(cache: &Path, name: &str, bytes: u64, unused: Duration) -> PathBuf {
     fs::create_dir_all(path.join("content/x")).unwrap();
     fs::create_dir_all(path.join("root/files/closed")).unwrap();
     fs::write(path.join("root/files/a"), "a").unwrap();
-    let closed = fs::Permissions::from_mode(0);
+    let closed = fs::Permissions::from_mode(0o0);
     fs::set_permissions(path.join("root/files/closed"), closed).unwrap();
     fs::write(path.join(NOTE), bytes.to_string()).unwrap();
     let note = fs::File::options().write(true).open(path.join(NOTE));
