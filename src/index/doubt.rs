@@ -103,7 +103,14 @@ impl Ears {
             self.doubt.look(dir, Sure::ByStat);
         }
         let path = path::join(dir, name);
-        if is_temporary(name) || leave_out.has(&path) {
+        if is_temporary(name) {
+            return;
+        }
+        if leave_out.has(&path) {
+            // Whether it is there counts, and, of a link, where it leads.
+            if flags.intersects(names | ReadFlags::ATTRIB) {
+                self.doubt.look(&path, Sure::ByStat);
+            }
             return;
         }
         let number = number(name);

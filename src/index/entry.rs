@@ -57,7 +57,8 @@ pub enum Kind {
         /// Whether following it leaves the root: by its text, or through other links of the root.
         outside: bool,
     },
-    /// A file or directory that this process may not read, or that the disk cannot give.
+    /// A file or directory that this process may not read, that the disk cannot give, or that is left
+    /// out; of one that is left out nothing else is told, neither mode nor time.
     Unreadable {
         /// Whether it is a directory, as far as can be told.
         is_dir: bool,

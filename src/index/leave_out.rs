@@ -1,12 +1,12 @@
-//! What of a root is as if it were not there: what the configuration says, and cpods' own.
+//! What of a root is closed, by the configuration; and what is as if it were not there, cpods' own.
 
 use globset::{GlobSet, GlobSetBuilder};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Globs of names that are no part of a root, as `leave_out` in `hub.toml` has them. Whatever a
-/// glob matches is left out, with all below it; a symbolic link too, as it is a name like others.
+/// Globs of names that nobody is to look into, as `leave_out` in `hub.toml` has them. Whatever a
+/// glob matches is left out, with all below it; but not a symbolic link: what it leads to counts.
 #[derive(Clone, Debug, Default)]
 pub struct LeaveOut {
     /// The root's path from the directory that the globs are below; the globs.

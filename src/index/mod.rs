@@ -62,7 +62,7 @@ const ROUNDS: usize = 4;
 pub struct Options {
     /// Where digests are kept for the next start.
     pub cache_file: Option<PathBuf>,
-    /// What is as if it were not there.
+    /// What is closed, whatever stands there.
     pub leave_out: LeaveOut,
     /// Files of more bytes are hashed when they are asked for.
     pub hash_up_to: u64,

@@ -44,6 +44,14 @@ impl Node {
         }
     }
 
+    /// What is left out: of what it is, that it is there is all that shows.
+    pub(super) fn closed(stat: &Stat) -> Self {
+        let is_dir = stat.file_type() == FileType::Directory;
+        let mut node = Self::unknown();
+        node.entry.kind = Kind::Unreadable { is_dir };
+        node
+    }
+
     /// A name of which not even a stat is to be had.
     pub(super) fn unknown() -> Self {
         let entry = Entry {

@@ -58,7 +58,7 @@ impl Index {
         self.put(dir, Node::new(&stat, Kind::Dir, self.now));
         // Before it is listed: what comes after the list is heard of.
         self.watch_dir(&fd, dir);
-        let listed = match self.names(&fd, dir) {
+        let listed = match names(&fd) {
             Ok(listed) => listed,
             Err(error) => return self.unlistable(dir, error),
         };
@@ -74,24 +74,6 @@ impl Index {
             }
             self.look_in(&fd, path, &name, scope, stack);
         }
-    }
-
-    /// What a directory holds, without what is left out.
-    fn names(&self, fd: &OwnedFd, dir: &[u8]) -> Result<Listed, Errno> {
-        let mut listed = Listed::new();
-        let mut buffer = vec![MaybeUninit::uninit(); BUFFER_BYTES];
-        let mut reader = RawDir::new(fd, &mut buffer);
-        while let Some(found) = reader.next() {
-            let found = found?;
-            let name = found.file_name().to_bytes();
-            if name == b"." || name == b".." || is_temporary(name) {
-                continue;
-            }
-            if !self.options.leave_out.has(&path::join(dir, name)) {
-                listed.insert(name.to_vec(), (found.ino(), found.file_type()));
-            }
-        }
-        Ok(listed)
     }
 
     /// Whether a name is known as the kind and the inode that its directory tells.
@@ -129,7 +111,8 @@ impl Index {
                 let stat = Stat::from(stat);
                 let link = || read_link(fd.as_fd(), name);
                 let is_new = self.seen(&path, &stat, Sure::ByStat, link);
-                let is_dir = stat.file_type() == FileType::Directory;
+                // One that nobody is to look into is none.
+                let is_dir = self.table.get(&path).is_some_and(Node::is_dir);
                 if is_new || (scope == Scope::Tree && is_dir) {
                     stack.push(path);
                 }
@@ -216,6 +199,10 @@ impl Index {
         let is_dir = stat.file_type() == FileType::Directory;
         if self.mounts.has(path) || (is_dir && stat.dev != self.ground.dev()) {
             self.unseen(path, Errno::XDEV);
+            return false;
+        }
+        if stat.file_type() != FileType::Symlink && self.options.leave_out.has(path) {
+            self.put(path, Node::closed(stat));
             return false;
         }
         let old = self.table.get(path);
@@ -366,4 +353,20 @@ impl Index {
             Err(error) => self.scan(format!("inotify failed: {error}")),
         }
     }
+}
+
+/// What a directory holds, without temporaries of cpods' own.
+fn names(fd: &OwnedFd) -> Result<Listed, Errno> {
+    let mut listed = Listed::new();
+    let mut buffer = vec![MaybeUninit::uninit(); BUFFER_BYTES];
+    let mut reader = RawDir::new(fd, &mut buffer);
+    while let Some(found) = reader.next() {
+        let found = found?;
+        let name = found.file_name().to_bytes();
+        if name == b"." || name == b".." || is_temporary(name) {
+            continue;
+        }
+        listed.insert(name.to_vec(), (found.ino(), found.file_type()));
+    }
+    Ok(listed)
 }

@@ -97,6 +97,7 @@ impl Args {
         machine_slots: Option<TakeMachineSlot>,
     ) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mirror_bytes = file.mirror_bytes();
         let system = rustix::system::uname();
         Ok(Config {
             name: self
@@ -122,6 +123,7 @@ impl Args {
             tools,
             rules,
             machine_slots,
+            mirror_bytes,
             late_after: self.late_ms.map(std::time::Duration::from_millis),
             in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })

@@ -43,6 +43,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let worker = Worker::open(Config {
             late_after: None,
+            mirror_bytes: 0,
             name: "w".into(),
             slots: 2,
             cache: dir.path().into(),

@@ -11,11 +11,15 @@ use toml::Spanned;
 
 /// Most slots a worker may be given; the command line has the same bound.
 pub(super) const MOST_SLOTS: u32 = 4096;
+/// What mirrors may hold where nothing is said: as much as the roots may that a hub has mirrored
+/// unasked.
+const MIRROR_GIB: f64 = 20.0;
+const GIB: f64 = (1_u64 << 30) as f64;
 /// What nice(1) takes at most.
 const MOST_NICE: i32 = 19;
 
 /// What a pod's file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodFile {
     /// Jobs at a time.
     pub slots: Option<u32>,
@@ -35,6 +39,8 @@ pub struct PodFile {
     pub unsandboxed: bool,
     /// When it takes jobs.
     pub hours: Hours,
+    /// GiB that all mirrors may hold.
+    pub mirror_gib: Option<f64>,
 }
 
 /// When a pod takes jobs.
@@ -60,9 +66,20 @@ struct File {
     view: Option<ViewChoice>,
     unsandboxed: Option<Spanned<bool>>,
     hours: Hours,
+    mirror_gib: Option<Spanned<f64>>,
 }
 
 impl PodFile {
+    /// Bytes that all mirrors may hold.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the file is refused if it is negative, and what is too much is as much as there can be"
+    )]
+    pub(super) fn mirror_bytes(&self) -> u64 {
+        (self.mirror_gib.unwrap_or(MIRROR_GIB) * GIB) as u64
+    }
+
     /// The rules of the tools that the pod may offer.
     ///
     /// # Errors
@@ -113,6 +130,11 @@ fn parse(text: &str, home: Option<&Path>) -> Result<PodFile, Wrong> {
     {
         return wrong(nice.span(), format!("`nice` must be 0 to {MOST_NICE}"));
     }
+    if let Some(gib) = &file.mirror_gib
+        && (gib.get_ref().is_nan() || *gib.get_ref() < 0.0)
+    {
+        return wrong(gib.span(), "`mirror_gib` must be 0 or more");
+    }
     if let Some(unsandboxed) = &file.unsandboxed
         && *unsandboxed.get_ref()
         && file.view.is_some()
@@ -139,6 +161,7 @@ fn parse(text: &str, home: Option<&Path>) -> Result<PodFile, Wrong> {
         view: file.view,
         unsandboxed: file.unsandboxed.is_some_and(Spanned::into_inner),
         hours: file.hours,
+        mirror_gib: file.mirror_gib.map(Spanned::into_inner),
     })
 }
 
@@ -161,6 +184,7 @@ mod tests {
             rules = "~/rules"
             view = "rewrite"
             hours = "idle"
+            mirror_gib = 0.5
         "#;
         let pod = parsed(text).unwrap();
         assert_eq!((pod.slots, pod.nice), (Some(3), Some(10)));
@@ -173,6 +197,10 @@ mod tests {
         assert_eq!(pod.rules, Some("/home/u/rules".into()));
         assert_eq!(pod.view, Some(ViewChoice::Rewrite));
         assert_eq!(pod.hours, Hours::Idle);
+        assert_eq!(pod.mirror_bytes(), 512 << 20);
+        assert_eq!(parsed("mirror_gib = 3").unwrap().mirror_bytes(), 3 << 30);
+        assert_eq!(parsed("mirror_gib = inf").unwrap().mirror_bytes(), u64::MAX);
+        assert_eq!(PodFile::default().mirror_bytes(), 20 << 30);
         assert!(!pod.unsandboxed && parsed("unsandboxed = true").unwrap().unsandboxed);
         let nothing = parsed("").unwrap();
         assert_eq!(nothing, PodFile::default());
@@ -197,6 +225,9 @@ mod tests {
             ("view = \"auto\"\nunsandboxed = true", 2, "`unsandboxed`"),
             ("unsandboxed = 1", 1, "`unsandboxed`: "),
             ("hours = \"night\"", 1, "`hours`: "),
+            ("mirror_gib = -0.5", 1, "`mirror_gib` must be"),
+            ("mirror_gib = nan", 1, "`mirror_gib` must be"),
+            ("mirror_gib = \"1\"", 1, "`mirror_gib`: "),
             ("slots = 1\nslots = 2", 2, "`slots`: "),
         ] {
             let (found, what) = parsed(text).unwrap_err();

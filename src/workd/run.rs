@@ -59,6 +59,9 @@ pub(crate) async fn run(
     task: Task,
     cancel: Rc<Notify>,
 ) {
+    // Before anything of it may be used.
+    let guest = session.mirror();
+    let guest = guest.map(|mirror| mirror.guest(task.job.reads().cloned()));
     let mut runner = Runner {
         session: &session,
         number: job,
@@ -111,6 +114,7 @@ pub(crate) async fn run(
         }
     };
     session.forget(job);
+    drop(guest);
     // A hub that is gone needs no answer.
     let _ = session.send(Out::Message(message)).await;
     // Lets the answer go out before the job's memory is given back.

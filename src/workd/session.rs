@@ -140,7 +140,8 @@ async fn hear<R: AsyncRead + Unpin>(
             } => {
                 session.own.set(own);
                 if files == Files::Mirror {
-                    let cache = &session.worker.config.cache;
+                    let room = session.worker.room();
+                    let cache = (session.worker.config.cache.as_path(), room);
                     let late_after = session.worker.config.late_after;
                     let out = session.out.clone();
                     let mirror = Mirror::start(cache, &hub, &roots, late_after, out)?;

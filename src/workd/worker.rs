@@ -4,6 +4,7 @@
 use super::drain::ENDING;
 use super::health::Health;
 use super::hours::IN_USE;
+use super::mirror::Room;
 use super::scratch::{self, Cleaner};
 use super::trial;
 use super::warm::Warm;
@@ -115,6 +116,8 @@ pub struct Config {
     pub machine_slots: Option<TakeMachineSlot>,
     /// Whoever opens a file whose content is not here waits no longer than that, if set.
     pub late_after: Option<std::time::Duration>,
+    /// Bytes that all mirrors may hold.
+    pub mirror_bytes: u64,
     /// Asked now and then, if no slots shall be offered while it is so.
     pub in_use: Option<IsInUse>,
 }
@@ -161,6 +164,7 @@ impl Worker {
         std::fs::create_dir_all(&folder)
             .map_err(|e| io::Error::new(e.kind(), format!("make `{}`: {e}", folder.display())))?;
         scratch::sweep(&config.cache);
+        Room::new(&config.cache, config.mirror_bytes).tidy_aside();
         Ok(Rc::new(Self {
             slots: Semaphore::new(config.slots as usize),
             cleaner: Cleaner::start()?,
@@ -178,6 +182,11 @@ impl Worker {
     /// What it offers now.
     pub fn offer(&self) -> Offer {
         self.offer.borrow().clone()
+    }
+
+    /// What its mirrors may take.
+    pub(crate) fn room(&self) -> Room {
+        Room::new(&self.config.cache, self.config.mirror_bytes)
     }
 
     /// Until what it offers is known for the first time.

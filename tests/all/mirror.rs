@@ -2,7 +2,10 @@
 
 mod by_need;
 mod faults;
+mod left_out;
+mod limit;
 mod many;
+mod slow;
 
 use crate::sshd::{self, Sshd};
 use crate::support::{Daemon, Farm, bin, text, wait_for};

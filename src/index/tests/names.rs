@@ -50,7 +50,7 @@ fn neither_files_nor_directories() {
 }
 
 #[test]
-fn what_is_left_out_is_as_if_absent() {
+fn what_is_left_out_is_closed_whatever_stands_there() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     fs::create_dir_all(root.join("keys/deep")).unwrap();
@@ -62,32 +62,74 @@ fn what_is_left_out_is_as_if_absent() {
         leave_out: leave_out.unwrap(),
         ..Options::default()
     };
-    let mut index = Index::open(&root, options).unwrap();
+    let mut index = Index::open(&root, options.clone()).unwrap();
     index.settle().unwrap();
     let names = |index: &Index| {
         let names = index.entries().map(|(path, _)| path.to_vec());
         names.collect::<Vec<_>>()
     };
-    assert_eq!(names(&index), [&b""[..], b"a.c"]);
+    let closed = |index: &Index, name: &str, is_dir| {
+        let entry = index.get(name.as_bytes()).unwrap();
+        assert_eq!(entry.kind, Kind::Unreadable { is_dir }, "{name}");
+        assert_eq!(
+            (entry.mode, entry.mtime),
+            (0, super::super::Time::default())
+        );
+    };
+    assert_eq!(
+        names(&index),
+        [&b""[..], b"a.c", b"keys"],
+        "not what is below"
+    );
+    closed(&index, "keys", true);
     let before = index.generation();
     fs::write(root.join("keys/other"), "").unwrap();
     fs::create_dir(root.join("keys/dir")).unwrap();
+    fs::set_permissions(root.join("keys"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(index.settle().unwrap(), before);
+    // One that comes later, and is written to all the time.
     fs::write(root.join("x.secret"), "").unwrap();
     let temporary = crate::cc::temporary_of(&root.join("a.o"));
     fs::write(&temporary, "").unwrap();
     index.settle().unwrap();
-    assert_eq!(names(&index), [&b""[..], b"a.c"]);
+    assert_eq!(names(&index), [&b""[..], b"a.c", b"keys", b"x.secret"]);
+    closed(&index, "x.secret", false);
     // The directory they came into has a new time, and nothing else is told.
     let changes = index.changes_since(before).unwrap();
-    assert_eq!(changes.map(|(path, _)| path).collect::<Vec<_>>(), [b""]);
+    let changes = changes.map(|(path, _)| path).collect::<Vec<_>>();
+    assert_eq!(changes, [&b""[..], b"x.secret"]);
+    let before = index.generation();
+    for _ in 0..3 {
+        fs::write(root.join("x.secret"), "more").unwrap();
+        assert_eq!(index.settle().unwrap(), before);
+    }
     fs::rename(&temporary, root.join("a.o")).unwrap();
     fs::rename(root.join("keys"), root.join("locks")).unwrap();
     index.settle().unwrap();
     assert!(index.get(b"a.o").is_some() && index.get(b"locks/deep/key").is_some());
+    assert!(index.get(b"keys").is_none());
     fs::rename(root.join("locks"), root.join("keys")).unwrap();
+    // What a link leads to counts, not its name.
+    std::os::unix::fs::symlink("a.c", root.join("l.secret")).unwrap();
+    fs::rename(root.join("x.secret"), root.join("x.c")).unwrap();
     index.settle().unwrap();
-    assert!(index.get(b"keys").is_none() && index.get(b"locks").is_none());
+    closed(&index, "keys", true);
+    assert!(index.get(b"locks").is_none() && index.get(b"keys/deep").is_none());
+    assert!(matches!(
+        index.get(b"l.secret").unwrap().kind,
+        Kind::Link { .. }
+    ));
+    assert!(index.get(b"x.secret").is_none() && index.get(b"x.c").unwrap().digest().is_some());
+    fs::remove_dir_all(root.join("keys")).unwrap();
+    fs::write(root.join("keys"), "a file").unwrap();
+    index.settle().unwrap();
+    closed(&index, "keys", false);
+    let mut fresh = Index::open(&root, options).unwrap();
+    fresh.settle().unwrap();
+    assert!(
+        fresh.entries().eq(index.entries()),
+        "as a fresh walk has it"
+    );
 }
 
 /// Runs in a thread that may only do what an ordinary user may.

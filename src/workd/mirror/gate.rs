@@ -21,11 +21,21 @@ pub(crate) struct Gate {
 struct State {
     next: u64,
     running: BTreeSet<u64>,
+    /// How many have come, and which of these are not over.
+    came: u64,
+    here: BTreeSet<u64>,
     shut: bool,
     /// All jobs below this number are to end.
     spoiled: u64,
     /// And wait for this content before they are run again.
     late: Vec<Digest>,
+}
+
+/// A job that has come and is not over.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    gate: Arc<Gate>,
+    number: u64,
 }
 
 /// A job's leave to run.
@@ -44,6 +54,32 @@ impl Gate {
             commands,
             opened: AtomicU64::new(0),
         })
+    }
+
+    /// A job has come: what is used from now on, it may use until it is over.
+    pub(super) fn come(self: &Arc<Self>) -> Guest {
+        let mut number = 0;
+        self.state.send_if_modified(|state| {
+            number = state.came;
+            state.here.insert(number);
+            state.came += 1;
+            false
+        });
+        Guest {
+            gate: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// How many jobs have come.
+    pub(super) fn came(&self) -> u64 {
+        self.state.borrow().came
+    }
+
+    /// Whether a job is here of those that came before this many had.
+    pub(super) fn is_one_here(&self, number: u64) -> bool {
+        let state = self.state.borrow();
+        state.here.first().is_some_and(|first| *first < number)
     }
 
     /// Lets a job run, once none is to be ended any more.
@@ -134,6 +170,17 @@ pub(crate) async fn spoiled(pass: Option<&Pass>) -> Vec<Digest> {
     match pass {
         Some(pass) => pass.spoiled().await,
         None => std::future::pending().await,
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.gate.state.send_if_modified(|state| {
+            state.here.remove(&self.number);
+            false
+        });
+        // A thread that has given up has said why.
+        let _ = self.gate.commands.send(Command::Left);
     }
 }
 

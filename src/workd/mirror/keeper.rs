@@ -1,18 +1,22 @@
 //! The thread's own: what it was told, in order, and how far it has come.
 
+mod fit;
 mod opened;
 
 use super::gate::Gate;
 use super::holds::Leases;
 use super::own;
+use super::room::Share;
 use super::store::Store;
 use super::tree::{Tree, With};
+use super::uses::Uses;
 use super::{Command, Progress};
 use crate::job::Digest;
 use crate::paths::RootId;
 use crate::wire::files::{Change, More};
 use crate::wire::messages::FromPod;
 use crate::workd::session::Out;
+use fit::later_of;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs;
 use std::io;
@@ -52,6 +56,14 @@ pub(super) struct Keeper {
     spoiled: bool,
     /// And none is let in before so many lists are made.
     not_before: u64,
+    /// Content that may go again.
+    uses: Uses,
+    /// How much there may be; none for as much as there is.
+    share: Option<Share>,
+    /// It is too much, and nothing may go as long as no job ends and nothing comes.
+    crowded: bool,
+    /// That was said.
+    said_crowded: bool,
     /// Lists.
     pub(super) made: u64,
     whole: BTreeSet<usize>,
@@ -110,6 +122,10 @@ impl Keeper {
             waiters: Vec::new(),
             spoiled: false,
             not_before: 0,
+            uses: Uses::default(),
+            share: None,
+            crowded: false,
+            said_crowded: false,
             made: 0,
             whole: BTreeSet::new(),
         })
@@ -191,7 +207,11 @@ impl Keeper {
             Command::Gone(digest) => self.is_gone(digest)?,
             Command::Opened(fd) => self.look(Some(fd))?,
             Command::Look => self.look(None)?,
-            Command::Left => self.left()?,
+            Command::Left => {
+                self.crowded = false;
+                self.left()?;
+            }
+            Command::Used(names) => self.used(&names),
             Command::Inputs(digests, told) => {
                 let wanted = digests.into_iter().filter(|it| self.lacks(*it));
                 self.wait_for(wanted.collect(), Waiter::Inputs(told));
@@ -207,7 +227,9 @@ impl Keeper {
                 }
             }
         }
-        self.make_lists(stop)
+        let has_news = self.make_lists(stop)?;
+        self.fit(stop)?;
+        Ok(has_news)
     }
 
     /// Makes all changes whose turn it is; true if there is progress to tell of.
@@ -223,7 +245,9 @@ impl Keeper {
                 leases: self.leases.as_ref(),
                 gate: &self.gate,
             };
+            let later = later_of(&list);
             self.trees[root].apply(list, everything, with)?;
+            self.came_with_list(root, later, everything);
             self.gone.clear();
             self.made += 1;
             if everything {

@@ -3,6 +3,7 @@
 //! A thread makes the changes, in the order in which the hub sent them; a job waits until those are
 //! made that came before it. Content that is not here is asked for, and everything behind it waits.
 
+mod contents;
 mod dir;
 mod gate;
 mod holds;
@@ -13,28 +14,27 @@ mod own;
 mod room;
 mod store;
 mod tree;
+mod uses;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use gate::{Pass, spoiled};
-pub(crate) use room::make_room;
+pub(crate) use gate::{Guest, Pass, spoiled};
+pub(crate) use room::{Room, make_room};
 pub(crate) use store::Made;
 
 use super::session::Out;
 use super::warden::proto::Replaced;
 use crate::job::Digest;
-use crate::paths::{Bytes, RootId, Roots};
+use crate::paths::{Bytes, RootId, RootPath, Roots};
 use crate::wire::files::{Change, More};
 use gate::Gate;
 use keeper::Keeper;
-use rustix::fd::{OwnedFd, RawFd};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fd::RawFd;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Look,
     /// A job has ended.
     Left,
+    /// A job is to read these.
+    Used(Vec<RootPath>),
     /// A job waits for these, which the hub sends.
     Inputs(Vec<Digest>, oneshot::Sender<()>),
     /// A job has failed: true once it is worth another try, since a file was opened without its
@@ -104,28 +106,30 @@ pub(crate) struct Mirror {
     system: Cell<usize>,
     made: Made,
     gate: Arc<Gate>,
-    room: Arc<Semaphore>,
+    taken: Arc<Semaphore>,
     stop: Arc<AtomicBool>,
 }
 
 impl Mirror {
-    /// Begins to keep copies below `cache` for this hub; what is to be asked of it goes to `out`.
+    /// Begins to keep copies below `cache` for this hub, with those of others no more than there is
+    /// `room` for; what is to be asked of it goes to `out`.
     ///
     /// # Errors
     /// The cache folder cannot be used.
     pub(crate) fn start(
-        cache: &Path,
+        (cache, room): (&Path, Room),
         hub: &str,
         roots: &Roots,
         late_after: Option<Duration>,
         out: tokio::sync::mpsc::Sender<Out>,
     ) -> io::Result<Self> {
-        let (base, lock) = own_folder(&cache.join("mirror"), hub)?;
+        let (base, lock) = room::own_folder(&cache.join("mirror"), hub)?;
         let places = roots.iter().map(|(_, path)| base.join(key(path)));
         let places: Vec<PathBuf> = places.collect();
         let (commands, told) = mpsc::channel();
         let (told_progress, progress) = watch::channel(Progress::default());
         let content = base.join("content");
+        let share = room.own(&base);
         let mirror = Self {
             base: base.clone(),
             system: Cell::new(0),
@@ -135,21 +139,26 @@ impl Mirror {
             come: Cell::new(0),
             progress,
             dirs: places.iter().map(|place| place.join("files")).collect(),
-            room: Arc::new(Semaphore::new(WAITING_BYTES)),
+            taken: Arc::new(Semaphore::new(WAITING_BYTES)),
             stop: Arc::default(),
         };
-        let (room, stop) = (Arc::clone(&mirror.room), Arc::clone(&mirror.stop));
+        let (waiting, stop) = (Arc::clone(&mirror.taken), Arc::clone(&mirror.stop));
         let gate = Arc::clone(&mirror.gate);
         std::thread::Builder::new()
             .name("mirror".into())
             .spawn(move || {
                 // Until nothing is changed any more.
-                let _lock = lock;
-                let taken = |bytes| room.add_permits(bytes);
+                let lock = lock;
+                let taken = |bytes| waiting.add_permits(bytes);
                 let leases = leases(&base, late_after, commands);
                 let mut keeper = Keeper::open(&content, &places, out, (gate, leases));
                 let end = match &mut keeper {
-                    Ok(keeper) => keeper.run(&told, &told_progress, &stop, taken),
+                    Ok(keeper) => {
+                        keeper.keep_to(share);
+                        let end = keeper.run(&told, &told_progress, &stop, taken);
+                        keeper.note_end();
+                        end
+                    }
                     Err(error) => Err(std::mem::replace(error, io::ErrorKind::Other.into())),
                 };
                 if let Err(error) = end {
@@ -157,7 +166,9 @@ impl Mirror {
                 }
                 // Not before that is told: no result of a job that goes on by this counts.
                 drop(keeper);
-                room.close();
+                waiting.close();
+                drop(lock);
+                room.tidy_aside();
             })?;
         Ok(mirror)
     }
@@ -166,6 +177,14 @@ impl Mirror {
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tell(Command::Look);
+    }
+
+    /// A job has come that is to read these: until it is over, content that is used from now on
+    /// stays here.
+    pub(crate) fn guest(&self, reads: impl Iterator<Item = RootPath>) -> Guest {
+        let guest = self.gate.come();
+        self.tell(Command::Used(reads.collect()));
+        guest
     }
 
     /// Leave for a job to run, once it may.
@@ -254,7 +273,7 @@ impl Mirror {
     ) {
         let command = Command::Content(digest, packed, last);
         let bytes = u32::try_from(command.bytes()).unwrap_or(u32::MAX);
-        let room = self.room.acquire_many(bytes);
+        let room = self.taken.acquire_many(bytes);
         tokio::pin!(room);
         loop {
             tokio::select! {
@@ -353,24 +372,4 @@ fn leases(
 /// Names the copy of a directory.
 fn key(path: &Path) -> String {
     Digest::of(path.as_os_str().as_encoded_bytes()).to_string()[..16].to_owned()
-}
-
-/// A folder that no other session uses: two builds of one hub may be here at a time.
-fn own_folder(parent: &Path, hub: &str) -> io::Result<(PathBuf, OwnedFd)> {
-    if hub.is_empty() || !hub.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(io::Error::other("the hub has no name"));
-    }
-    for number in 1..1000 {
-        let path = parent.join(format!("{hub}.{number}"));
-        let mut private = fs::DirBuilder::new();
-        private.mode(0o700).recursive(true).create(&path)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(&path, flags, Mode::empty())?;
-        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok((path, dir)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Err(io::Error::other("too many mirrors of one hub"))
 }

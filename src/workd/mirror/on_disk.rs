@@ -68,6 +68,14 @@ pub(super) fn content(entry: &Entry) -> Option<Digest> {
     }
 }
 
+/// A file's content and its length.
+pub(super) fn content_of(entry: &Entry) -> Option<(Digest, u64)> {
+    match entry.what {
+        EntryKind::File { digest, size_bytes } => Some((digest, size_bytes)),
+        _ => None,
+    }
+}
+
 pub(super) fn raw(name: &Bytes) -> &[u8] {
     name.as_os_str().as_bytes()
 }
@@ -89,7 +97,7 @@ pub(super) fn make_closed(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn set<P: Arg + Copy>(dir: impl AsFd, name: P, entry: &Entry) -> io::Result<()> {
-    if !matches!(entry.what, EntryKind::Link { .. }) {
+    if !matches!(entry.what, EntryKind::Link { .. } | EntryKind::Closed) {
         // What the hub may read a job may read here, too, whoever owns it there.
         let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o400);
         rustix::fs::chmodat(&dir, name, mode, AtFlags::empty())?;

@@ -21,16 +21,46 @@ use std::sync::mpsc;
 const MOST_PIECE_BYTES: usize = crate::wire::frame::MAX_MESSAGE_BYTES;
 
 /// Of what jobs wrote so much is kept until the hub tells where it belongs; the oldest goes first.
-const MOST_MADE_BYTES: u64 = 256 << 20;
+pub(super) const MOST_MADE_BYTES: u64 = 256 << 20;
 
 /// The directory, and the content that is coming in.
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: PathBuf,
     coming: HashMap<Digest, Coming>,
-    /// What jobs wrote, oldest first, and how much it is.
-    made: VecDeque<(Digest, u64)>,
-    made_bytes: u64,
+    /// What jobs wrote.
+    made: Queue,
+    /// What the hub sent ahead of the list that names it.
+    ahead: Queue,
+}
+
+/// Contents that nobody waits for, oldest first.
+#[derive(Debug, Default)]
+struct Queue {
+    all: VecDeque<(Digest, u64)>,
+    bytes: u64,
+    most_bytes: u64,
+}
+
+impl Queue {
+    /// One more; gives those that are too much now.
+    fn push(&mut self, digest: Digest, bytes: u64) -> Vec<Digest> {
+        self.all.push_back((digest, bytes));
+        self.bytes += bytes;
+        let mut surplus = Vec::new();
+        while self.bytes > self.most_bytes
+            && let Some((digest, bytes)) = self.all.pop_front()
+        {
+            self.bytes -= bytes;
+            surplus.push(digest);
+        }
+        surplus
+    }
+
+    fn count(&mut self, is_there: impl Fn(Digest) -> bool) {
+        self.all.retain(|(digest, _)| is_there(*digest));
+        self.bytes = self.all.iter().map(|(_, bytes)| bytes).sum();
+    }
 }
 
 #[derive(Debug)]
@@ -43,6 +73,10 @@ impl Store {
     /// One in this directory, with what there is in it of whole contents.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
+        let queue = || Queue {
+            most_bytes: MOST_MADE_BYTES,
+            ..Queue::default()
+        };
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             if !is_content(&entry.path(), &entry.file_name()) {
@@ -52,9 +86,30 @@ impl Store {
         Ok(Self {
             dir: dir.into(),
             coming: HashMap::new(),
-            made: VecDeque::new(),
-            made_bytes: 0,
+            made: queue(),
+            ahead: queue(),
         })
+    }
+
+    /// Keeps no more than that of what jobs wrote.
+    pub(super) fn keep_at_most(&mut self, bytes: u64) {
+        self.made.most_bytes = bytes.min(MOST_MADE_BYTES);
+    }
+
+    /// What there may be of contents that nobody waits for.
+    pub(super) fn spare_bytes(&self) -> u64 {
+        self.made.bytes + self.ahead.bytes
+    }
+
+    /// Looks what there is of them, most of which are in the trees by now.
+    pub(super) fn count_spare(&mut self) {
+        let (mut made, mut ahead) = (
+            std::mem::take(&mut self.made),
+            std::mem::take(&mut self.ahead),
+        );
+        made.count(|digest| self.has(digest));
+        ahead.count(|digest| self.has(digest));
+        (self.made, self.ahead) = (made, ahead);
     }
 
     /// Removes all that is whole: nobody waits for it.
@@ -130,20 +185,22 @@ impl Store {
             return;
         };
         let bytes = found.len();
-        if !found.is_file() || bytes > MOST_MADE_BYTES || self.has(digest) {
+        if !found.is_file() || bytes > self.made.most_bytes || self.has(digest) {
             return;
         }
         if let Err(error) = self.link_or_copy(digest, file) {
             // The hub will be asked for it.
             return tracing::debug!("what a job wrote is not kept: {error}");
         }
-        self.remember_bytes(digest, bytes);
+        let surplus = self.made.push(digest, bytes);
+        self.drop(surplus);
     }
 
-    /// Content has come that nobody waits for: kept as what jobs wrote is.
+    /// Content has come that nobody waits for yet.
     pub(super) fn remember(&mut self, digest: Digest) {
         if let Ok(found) = fs::symlink_metadata(self.path(digest)) {
-            self.remember_bytes(digest, found.len());
+            let surplus = self.ahead.push(digest, found.len());
+            self.drop(surplus);
         }
     }
 
@@ -152,13 +209,8 @@ impl Store {
         fs::remove_file(self.path(digest))
     }
 
-    fn remember_bytes(&mut self, digest: Digest, bytes: u64) {
-        self.made.push_back((digest, bytes));
-        self.made_bytes += bytes;
-        while self.made_bytes > MOST_MADE_BYTES
-            && let Some((digest, bytes)) = self.made.pop_front()
-        {
-            self.made_bytes -= bytes;
+    fn drop(&self, surplus: Vec<Digest>) {
+        for digest in surplus {
             // Most are in the tree by now.
             let _ = fs::remove_file(self.path(digest));
         }

@@ -2,12 +2,13 @@
 //! joined without a connection.
 
 mod cases;
+mod evict;
 mod operations;
 
 use super::gate::Gate;
 use super::holds;
 use super::keeper::Keeper;
-use super::{Command, Out};
+use super::{Command, Out, Room};
 use crate::index::Index;
 use crate::job::Digest;
 use crate::schedd::by_need::Learned;
@@ -20,6 +21,7 @@ use operations::{Random, Seen, content, link, own, seen, step};
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -30,6 +32,7 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 /// A pod's part, without session and thread.
 struct Pod {
     keeper: Keeper,
+    gate: Arc<Gate>,
     asks: mpsc::Receiver<Out>,
     /// What files that are opened say.
     told: std::sync::mpsc::Receiver<Command>,
@@ -45,11 +48,13 @@ impl Pod {
         let content = cache.join("content");
         let (commands, told) = std::sync::mpsc::channel();
         let leases = holds::leases(cache, None, commands.clone()).unwrap();
-        let holding = (Gate::new(commands), Some(leases));
+        let gate = Gate::new(commands);
+        let holding = (Arc::clone(&gate), Some(leases));
         let places = std::slice::from_ref(&place);
         let keeper = Keeper::open(&content, places, out, holding).unwrap();
         Self {
             keeper,
+            gate,
             told,
             asks,
             place: place.join("files"),
@@ -101,6 +106,8 @@ struct Pair {
     counts: (usize, usize),
     /// Files that were opened before their content was there.
     opened: usize,
+    /// What the copy may hold.
+    limit_bytes: Option<u64>,
     dir: tempfile::TempDir,
 }
 
@@ -123,9 +130,18 @@ impl Pair {
             random: Random(seed),
             counts: (0, 0),
             opened: 0,
+            limit_bytes: None,
             root,
             dir,
         }
+    }
+
+    /// The copy may hold so much from now on, also after a restart.
+    fn limit(&mut self, bytes: u64) {
+        self.limit_bytes = Some(bytes);
+        let cache = self.dir.path().join("cache");
+        let share = Room::new(&cache, bytes).own(&cache);
+        self.pod.keeper.keep_to(share);
     }
 
     /// As before a job.
@@ -210,6 +226,8 @@ impl Pair {
     /// What somebody sees who reads everything on the pod, while pod and hub bring what he opens.
     fn seen_there(&mut self) -> Seen {
         let place = self.pod.place.clone();
+        // As a job.
+        let _guest = self.pod.gate.come();
         let reader = std::thread::spawn(move || seen(&place));
         while !reader.is_finished() {
             self.pod.hear(Duration::from_millis(1));
@@ -251,6 +269,9 @@ impl Pair {
         self.asked.clear();
         self.hub = Mirror::default();
         self.pod = Pod::open(&self.dir.path().join("cache"));
+        if let Some(bytes) = self.limit_bytes {
+            self.limit(bytes);
+        }
     }
 
     /// The hub takes content for something that the pod has.
@@ -311,8 +332,11 @@ fn storm(pair: &mut Pair, operations: usize, when: &str) {
     pair.check(when);
 }
 
-fn whatever_happens(seed: u64, rounds: usize, operations: usize) {
+fn whatever_happens((seed, limit): (u64, Option<u64>), rounds: usize, operations: usize) {
     let mut pair = Pair::new(seed);
+    if let Some(bytes) = limit {
+        pair.limit(bytes);
+    }
     for round in 0..rounds {
         let when = format!("seed {seed}, round {round}");
         if round % 3 == 1 {
@@ -340,13 +364,14 @@ fn whatever_happens(seed: u64, rounds: usize, operations: usize) {
 
 #[test]
 fn the_copy_is_the_root_whatever_happens() {
-    whatever_happens(1, 40, 25);
+    whatever_happens((1, None), 40, 25);
 }
 
 #[test]
 #[ignore = "a hundred thousand operations"]
 fn the_copy_is_the_root_for_long() {
     for seed in 0..20 {
-        whatever_happens(seed, 40, 40);
+        let limit = [None, Some(0), Some(1 << 20)];
+        whatever_happens((seed, limit[seed as usize % 3]), 40, 40);
     }
 }

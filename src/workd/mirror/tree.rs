@@ -5,17 +5,21 @@
 //! on the hub. What an earlier session left is believed only as far as the index, which looks at
 //! every file, says what it is.
 
+mod evict;
+
+use super::contents::Contents;
 use super::dir::TreeDir;
 use super::gate::Gate;
 use super::holds::{self, Holds, Leases};
-use super::on_disk::{self, above, content, is_plain, make_closed, raw, set, told};
+use super::on_disk::{self, above, content, content_of, is_plain, make_closed, raw, set, told};
 use super::store::Store;
 use crate::job::Digest;
 use crate::paths::Bytes;
 use crate::wire::files::{Change, Entry, EntryKind};
+use evict::later_of;
 use rustix::fd::RawFd;
 use rustix::fs::{AtFlags, CWD};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +33,9 @@ pub(super) struct Tree {
     /// What stands there, as the hub has it.
     names: BTreeMap<Bytes, Entry>,
     /// Names of files, by what they hold.
-    content: HashMap<Digest, BTreeSet<Bytes>>,
+    content: Contents,
+    /// Names of files whose content may come later, whether it is here or not.
+    later: BTreeSet<Bytes>,
     /// Names whose content was gone when they were to be made.
     holes: BTreeSet<Bytes>,
     /// Files whose content comes once somebody opens them.
@@ -57,14 +63,14 @@ impl Tree {
             dir: TreeDir::open(path)?,
             path: path.into(),
             names: BTreeMap::new(),
-            content: HashMap::new(),
+            content: Contents::default(),
+            later: BTreeSet::new(),
             holes: BTreeSet::new(),
             holds: Holds::default(),
         };
         for (name, entry) in on_disk::names(path, cache_file)? {
-            if let Some(digest) = content(&entry) {
-                let names = tree.content.entry(digest).or_default();
-                names.insert(name.clone());
+            if let Some(what) = content_of(&entry) {
+                tree.content.insert(what, &name, entry.group);
             }
             tree.names.insert(name, entry);
         }
@@ -78,7 +84,7 @@ impl Tree {
 
     /// Whether some file holds this.
     pub(super) fn has(&self, digest: Digest) -> bool {
-        self.content.contains_key(&digest)
+        self.content.has(digest)
     }
 
     /// What these changes need that is neither here nor among what came in. With so many leases to
@@ -90,7 +96,7 @@ impl Tree {
             let Some(digest) = entry.as_ref().and_then(content) else {
                 continue;
             };
-            if self.content.contains_key(&digest) || asked.contains(&digest) || store.has(digest) {
+            if self.content.has(digest) || asked.contains(&digest) || store.has(digest) {
                 continue;
             }
             if *later && leases > 0 {
@@ -118,6 +124,7 @@ impl Tree {
         everything: bool,
         with: With<'_>,
     ) -> io::Result<()> {
+        let later = later_of(&changes);
         if everything {
             changes = self.differences(changes);
         }
@@ -149,6 +156,7 @@ impl Tree {
                 self.dir.set_time(name, entry.mtime)?;
             }
         }
+        self.note_later(later);
         Ok(())
     }
 
@@ -157,9 +165,11 @@ impl Tree {
         if !self.holds.lacks(digest) {
             return Ok(());
         }
-        let filled = self.holds.fill(digest, &store.path(digest))?;
-        if !filled.is_empty() {
-            self.content.entry(digest).or_default().extend(filled);
+        for name in self.holds.fill(digest, &store.path(digest))? {
+            let entry = self.names.get(&name);
+            if let Some((entry, what)) = entry.and_then(|it| Some((it, content_of(it)?))) {
+                self.content.insert(what, &name, entry.group);
+            }
         }
         Ok(())
     }
@@ -198,13 +208,11 @@ impl Tree {
             .iter()
             .filter_map(|change| content(change.entry.as_ref()?))
         {
-            let Some(names) = self.content.get(&digest) else {
-                continue;
-            };
-            if names.iter().any(|name| !touched.contains(name)) || store.has(digest) {
+            let mut names = self.content.names(digest);
+            if names.any(|name| !touched.contains(name)) || store.has(digest) {
                 continue;
             }
-            if let Some(name) = names.first() {
+            if let Some(name) = self.content.names(digest).next() {
                 let from = self.path.join(name.as_path());
                 rustix::fs::linkat(CWD, from, CWD, store.path(digest), AtFlags::empty())?;
             }
@@ -256,9 +264,7 @@ impl Tree {
             }
         }
         let is_hole = entry.what != wanted.what;
-        if entry.what != EntryKind::Closed {
-            set(CWD, &aside, &entry)?;
-        }
+        set(CWD, &aside, &entry)?;
         self.dir.rename(&aside, name)?;
         if was_dir.is_some() {
             // Renamed over another name of the same file, it is still there (rename(2)).
@@ -296,7 +302,7 @@ impl Tree {
         if store.take(digest, aside)? {
             return Ok(true);
         }
-        let Some(name) = self.content.get(&digest).and_then(BTreeSet::first) else {
+        let Some(name) = self.content.names(digest).next() else {
             return Ok(false);
         };
         fs::copy(self.path.join(name.as_path()), aside)?;
@@ -306,7 +312,7 @@ impl Tree {
     /// Another name of the same file, already in place.
     fn twin(&self, name: &Bytes, entry: &Entry) -> Option<&Bytes> {
         let (group, digest) = (entry.group?, content(entry)?);
-        let here = self.content.get(&digest).into_iter().flatten();
+        let here = self.content.names(digest);
         let mut same = here.chain(self.holds.names(digest));
         same.find(|other| {
             let there = self.names.get(*other);
@@ -346,12 +352,9 @@ impl Tree {
     /// A name stands for this now, with its content or held without it.
     fn note(&mut self, name: &Bytes, entry: Entry, held: Option<RawFd>, gate: &Gate) {
         self.forget(name, gate);
-        match (content(&entry), held) {
+        match (content_of(&entry), held) {
             (Some(_), Some(fd)) => self.holds.name(fd, name, entry.mtime),
-            (Some(digest), None) => {
-                let names = self.content.entry(digest).or_default();
-                names.insert(name.clone());
-            }
+            (Some(what), None) => self.content.insert(what, name, entry.group),
             (None, _) => {}
         }
         self.names.insert(name.clone(), entry);
@@ -360,14 +363,9 @@ impl Tree {
     fn forget(&mut self, name: &Bytes, gate: &Gate) {
         self.holes.remove(name);
         self.holds.unname(name, gate.begun());
-        let Some(digest) = self.names.remove(name).as_ref().and_then(content) else {
-            return;
-        };
-        if let Some(names) = self.content.get_mut(&digest) {
-            names.remove(name);
-            if names.is_empty() {
-                self.content.remove(&digest);
-            }
+        self.later.remove(name);
+        if let Some(what) = self.names.remove(name).as_ref().and_then(content_of) {
+            self.content.remove(what, name);
         }
     }
 }

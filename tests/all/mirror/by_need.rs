@@ -1,10 +1,13 @@
 //! Content that comes to a mirror only when somebody opens it.
 
 use super::faults::noise;
-use super::{Mirrored, start_hub, start_with, start_worker};
+use super::{
+    Mirrored, cache, copies, start_hub, start_hub_of, start_named, start_with, start_worker,
+};
 use crate::support::{Farm, bin, text, wait_for, wait_for_end};
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -22,7 +25,7 @@ fn large_header(value: u32) -> String {
 }
 
 /// Whether a file of the copy is there without its content.
-fn is_hollow(path: &Path) -> bool {
+pub(super) fn is_hollow(path: &Path) -> bool {
     let found = fs::metadata(path).unwrap();
     found.len() > 0 && found.blocks() == 0
 }
@@ -92,7 +95,7 @@ fn killed_while_a_job_waits_for_content_nothing_wrong_comes_back() {
 }
 
 /// A shell of the root's own, large enough to come by need.
-fn write_shell(farm: &Farm) {
+pub(super) fn write_shell(farm: &Farm) {
     let mut program = fs::read("/bin/sh").unwrap();
     program.resize(1 << 20, 0);
     let path = farm.write("shell", program);
@@ -175,4 +178,60 @@ fn a_file_that_changes_before_it_is_opened_is_seen_as_it_is() {
     assert!(output.status.success(), "{}", text(&output));
     let is = [1, 2].map(|seed| output.stdout == noise(seed, 200 << 10));
     assert!(is[1], "{is:?}, {} bytes", output.stdout.len());
+}
+
+#[test]
+fn a_file_is_mapped_before_its_content_is_there() {
+    let farm = Farm::without_hub();
+    farm.write("one", noise(1, 3 << 20));
+    write_shell(&farm);
+    let pod = Mirrored::new(farm);
+    let farm = &pod.farm;
+    let script = "python3 -c \"import mmap, sys
+file = open('one', 'rb')
+mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+sys.stdout.buffer.write(mapped[-5:] + mapped[:])\"";
+    assert!(is_hollow(&pod.copy().join("one")));
+    let output = farm.cc_remote(&["./shell", "-c", script]);
+    let content = noise(1, 3 << 20);
+    assert!(output.stdout == [&content[content.len() - 5..], &content[..]].concat());
+}
+
+#[test]
+fn what_jobs_opened_is_known_to_the_next_hub() {
+    let farm = Farm::without_hub();
+    farm.write("large.h", large_header(1));
+    farm.write("other.h", large_header(2));
+    farm.write(
+        "main.c",
+        "#include \"large.h\"\nint f(void) { return VALUE; }\n",
+    );
+    let _worker = start_worker(&farm);
+    let hub = start_hub(&farm);
+    farm.wait_up();
+    let compile = ["gcc", "-g", "-c", "main.c", "-o", "main.o"];
+    farm.cc_remote(&compile);
+    let opened = || farm.log("schedd").matches("`large.h` was opened").count();
+    assert_eq!(opened(), 1);
+    let root = blake3::hash(farm.root.as_os_str().as_bytes()).to_hex();
+    let names = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache/cpods/index");
+    let names = names.join(format!("{}.opened", &root[..16]));
+    wait_for("the name to be written down", || {
+        (fs::read(&names).ok()? == b"large.h").then_some(())
+    });
+    drop(hub);
+    // A pod that never had it, of a hub that never saw a job.
+    let _second = start_named(&farm, "pod2");
+    let _hub = start_hub_of(&farm, &["pod2"], "hub.sock");
+    farm.wait_up();
+    let copy = copies(&cache(&farm, "pod2")).remove(0);
+    wait_for("the content", || {
+        (!is_hollow(&copy.join("large.h"))).then_some(())
+    });
+    assert!(is_hollow(&copy.join("other.h")));
+    farm.cc_remote(&compile);
+    assert_eq!(opened(), 1, "it was sent along");
+    let object = farm.read("main.o");
+    assert!(farm.bare(&compile).status.success());
+    assert!(object == farm.read("main.o"));
 }

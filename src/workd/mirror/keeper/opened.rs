@@ -39,6 +39,9 @@ impl Keeper {
         for tree in &mut self.trees {
             tree.fill(digest, &self.store)?;
         }
+        if self.trees.iter().any(|tree| tree.has(digest)) {
+            self.came_later(digest);
+        }
         self.asked.remove(&digest);
         let is_wanted = self.lacking.remove(&digest);
         if !is_wanted && self.trees.iter().any(|tree| tree.has(digest)) {
