@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
-# to it in the middle of a build. Parts: install tools builds faults interrupt security upgrade hubs measure stop lint.
-# CPODS_LAB_KEEP=1 uses the guests that there are, and leaves them.
+# to it in the middle of a build. Parts: those below; `sample` is short, and none of the usual ones.
+# CPODS_LAB_PROJECTS="lua libgit2 literate" says what is built (lua; in a soak all three). With
+# CPODS_LAB_KEEP=1 the guests that there are serve, and are left.
+farm_projects=${CPODS_LAB_PROJECTS:-lua${CPODS_SOAK:+ libgit2 literate}}
+case $farm_projects in *literate*) CPODS_LAB_TOOLS=all ;; esac
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
+. "$top/tests/lab/builds.sh"
 . "$top/tests/lab/faults.sh"
 . "$top/tests/lab/security.sh"
 . "$top/tests/lab/hubs.sh"
 . "$top/tests/lab/measure.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds faults interrupt security upgrade hubs measure stop lint
+[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt security upgrade hubs measure stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""
@@ -75,7 +79,8 @@ part_upgrade() {
   before=$(hub 'sha256sum <.local/bin/cpods-workd')
   # What follows the end of a program is not looked at: another program, that does the same.
   hub 'for program in cpods-workd cpods-schedd cpods; do printf new >>cpods/target/dist/$program; done'
-  build_lua
+  project=lua
+  build
   problem=$(played upgrade)
   verdict "upgrade.yml in mid-build" "$problem$(built)"
   problem=
