@@ -319,7 +319,9 @@ fn a_root_that_is_missing_is_named_and_the_others_are_served() {
     let root = farm.root.display();
     configure(
         &farm,
-        &format!("roots = [\"/no/such/disk\", \"{root}\"]\n[[pods]]\nname = \"local\"\nown = true\n"),
+        &format!(
+            "roots = [\"/no/such/disk\", \"{root}\"]\n[[pods]]\nname = \"local\"\nown = true\n"
+        ),
     );
     let command = |program: &str| {
         let mut command = farm.command(bin(program));
@@ -333,7 +335,9 @@ fn a_root_that_is_missing_is_named_and_the_others_are_served() {
         "{said}"
     );
     assert!(
-        lines(&said, "ok").iter().any(|line| line.contains(&root.to_string())),
+        lines(&said, "ok")
+            .iter()
+            .any(|line| line.contains(&root.to_string())),
         "{said}"
     );
     let log = farm.dir.path().join("schedd.log");

@@ -4,10 +4,16 @@
 # shellcheck shell=bash disable=SC2154
 project=lua
 
-# Results that are compared. Of the literate project, all that is not a PDF (which holds its date).
+# What is compared, a line for each result: of the literate project all that is not a PDF, which holds
+# its date; and a report of proofs without how long each took, in any order.
 # shellcheck disable=SC2016
-results='results() {
-  if [ -e prd-book.tex ]; then find bin build -type f ! -name "*.d"; else find . -name "*.o"; fi | sort; }'
+sums='sums() { local file
+  if [ -e prd-book.tex ]; then find bin build -type f; else find . -name "*.o"; fi | sort | while read -r file; do
+    case $file in
+      *.d) ;;
+      *.wp) echo "$(sed "s/ (.*//" $file | sort | sha256sum) $file" ;;
+      *) sha256sum $file ;;
+    esac; done; }'
 
 # ready: the project's sources on the hub, and digests of a plain build there, once
 ready() {
@@ -21,7 +27,7 @@ ready() {
     "fresh_$project" ''
     hub "cd work/$project/build && CPODS_DISABLE=1 ninja" >"$log" 2>&1 </dev/null \
       || die "the plain build of $project fails: $(tail -n 3 "$log")"
-    hub "$results; cd work/$project/build && results | xargs sha256sum >~/$project/plain.sums" </dev/null
+    hub "$sums; cd work/$project/build && sums >~/$project/plain.sums" </dev/null
   fi
   printf -v "$known" %s "$(hub "wc -l <$project/plain.sums" </dev/null)"
 }
@@ -53,8 +59,7 @@ sources_libgit2() {
   tar -C "$place/libgit2" -c src | hub 'tar -C work/libgit2 -x'
 }
 fresh_libgit2() {
-  local kept=plain
-  [ -z "$1" ] || kept=farm
+  local kept=${1:-plain}
   # Configured once; a copy is as new.
   hub "cd work/libgit2 && rm -rf build && if [ -d ~/libgit2/$kept ]; then cp -a ~/libgit2/$kept build
     else cmake -G Ninja -S src -B build -DCMAKE_BUILD_TYPE=Debug -DBUILD_TESTS=OFF -DUSE_SSH=OFF \
@@ -102,8 +107,7 @@ farm_ninja() {
 built() {
   tail --pid=$building -f /dev/null
   [ "$(cat "$log.code")" = 0 ] || { cp "$log" "$log.failed"; echo "the build fails ($(cat "$log.code")): $(grep -A 4 FAILED "$log" | head -n 6 | tr '\n' ' ')$(tail -n 2 "$log" | tr '\n' ' ')"; return; }
-  hub "$results; cd work/$project/build && { sha256sum --quiet -c ~/$project/plain.sums 2>&1 | head -n 3
-    [ \$(results | wc -l) = \$(wc -l <~/$project/plain.sums) ] || echo 'more or fewer results'
+  hub "$sums; cd work/$project/build && { sums | diff ~/$project/plain.sums - | grep '^[<>]' | head -n 4
     ninja -n -d explain 2>&1 | grep -q 'no work to do' || ninja -n -d explain 2>&1 | head -n 3; }" </dev/null | tr '\n' ' '
 }
 

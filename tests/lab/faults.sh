@@ -38,16 +38,22 @@ print(*(why for why in dict.fromkeys(whys) if why), sep="; ")
 PYTHON
 }
 
-# fault [-w WHY] [-p POD] [-t SECONDS] NAME HIT [HEAL]: a fault in mid-build, and its end: SECONDS later,
-# or else once the build has ended. What the hub says of the pod (box1) must match WHY.
+# fault [-w WHY] [-p POD] [-t SECONDS] [-s SET_UP -u UNDO] NAME HIT [HEAL]: a fault in mid-build, and its
+# end: SECONDS later, or else once the build has ended. What the hub says of the pod (box1) must match
+# WHY. CPODS_LAB_ONLY=REGEX leaves out what has another name.
 fault() {
-  local why='' pod=box1 after='' option name hit heal began problem took words
+  local why='' pod=box1 after='' option name hit heal began problem took words set_up=true undo=true
   OPTIND=1
-  while getopts w:p:t: option; do
-    case $option in w) why=$OPTARG ;; p) pod=$OPTARG ;; t) after=$OPTARG ;; *) die "a bad fault" ;; esac
+  while getopts w:p:t:s:u: option; do
+    case $option in
+      w) why=$OPTARG ;; p) pod=$OPTARG ;; t) after=$OPTARG ;; s) set_up=$OPTARG ;; u) undo=$OPTARG ;;
+      *) die "a bad fault" ;;
+    esac
   done
   shift $((OPTIND - 1))
   name=$1 hit=$2 heal=${3:-true}
+  grep -qE "${CPODS_LAB_ONLY:-.}" <<<"$name" || return 0
+  $set_up
   problem=$(back 60)
   also=''
   build
@@ -69,17 +75,12 @@ fault() {
   began=$(date +%s.%N)
   problem+=$(back 90)$also
   watch_no_more
+  $undo
   words=$(said "$pod")
   say "$project: $name: the build ended $took s after it; all pods in use again $(seconds "$began") s after its end;$(ran)"
   [ -z "$words" ] || say "        $pod: ${words:0:300}"
   [ -z "$why" ] || grep -qE "$why" <<<"$words" || problem+="the hub does not say why of $pod"
   verdict "$project: $name in mid-build" "$problem"
-}
-
-# often NAME HIT [HEAL]: a fault once; in a soak twenty times
-often() {
-  local n
-  for n in $(seq 1 $((${CPODS_SOAK:+19} + 1))); do fault "$@"; done
 }
 
 # noticed NAME HIT HEAL: how long it takes until `cpods status` says that box1 is not in use, and why
@@ -140,13 +141,13 @@ usual_disk() {
 fill_disk() { lab_exec $disk_of sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
 fill_inodes() { lab_exec $disk_of sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
 empty_disk() { lab_exec $disk_of rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }
-# The kernel lets box1 have $little_memory MiB more than it has, and kills what wants more.
+# The kernel lets box1 have 32 MiB more than it has, and kills what wants more.
 memory_short() {
   local group pid
   group=$(lab_memory_group box1)
   mkdir -p "$group"
   for pid in $(lab__tree "$(lab__leader box1)"); do echo "$pid" >"$group/cgroup.procs" 2>/dev/null || true; done
-  lab_memory_limit "$group" $((little_memory << 20))
+  lab_memory_limit "$group" $((32 << 20))
 }
 memory_ample() { lab_memory_limit "$(lab_memory_group box1)" max; }
 freeze_workd() { lab_exec box1 sh -c 'kill -STOP $(pgrep -u dev "^cpods-workd$")'; }
@@ -159,7 +160,8 @@ tool_other() {
   lab_exec box1 sh -c 'cd "${1%/*}" && mv cc1 cc1-usual && printf "%s\n" "#!/bin/sh" "exec $1-usual \"\$@\" -fno-asynchronous-unwind-tables" >new && chmod 755 new && mv new cc1' sh $cc1
 }
 tool_same() { lab_exec box1 mv "$cc1-usual" "$cc1"; }
-# A worker that the hub has left behind: it speaks an older protocol.
+# A worker that the hub has left behind: it speaks an older protocol. The pod is then served without
+# the service, by the hub's own worker, until upgrade.yml.
 old_worker() {
   lab_ssh box1 'systemctl --user stop cpods-workd; mkdir -p -m 700 /run/user/1000/cpods; cat >old_worker.py
     systemd-run -q --user --unit=old-worker python3 ~/old_worker.py /run/user/1000/cpods/workd.sock' <"$top/tests/lab/old_worker.py"
@@ -190,14 +192,15 @@ join_them_all() {
   join_all
 }
 
+# part_kills: each program once; in a soak, or as often as CPODS_LAB_KILLS says, in any project, in turn
 part_kills() {
-  local began=$SECONDS before=$failed rounds=$((passed + failed))
-  for project in $farm_projects; do
-    often "kill -9 of workd" kill_workd
-    often "kill -9 of schedd" kill_schedd
-    often "kill -9 of ssh" kill_ssh
-    often "kill -9 of sshfs" kill_sshfs
-    often "kill -9 of sftp-server" kill_sftp
+  local began=$SECONDS before=$failed rounds=$((passed + failed)) all n program times=${CPODS_SOAK:+20}
+  read -ra all <<<"$farm_projects"
+  for n in $(seq 1 "${CPODS_LAB_KILLS:-${times:-1}}"); do
+    for program in workd schedd ssh sshfs sftp-server; do
+      project=${all[RANDOM % ${#all[@]}]}
+      fault "kill -9 of $program" "kill_${program%-server}"
+    done
   done
   say "kills: $((passed + failed - rounds)) rounds, $((failed - before)) failures, $((SECONDS - began)) s"
 }
@@ -206,12 +209,11 @@ part_noticed() {
   noticed "a frozen pod" freeze_one thaw_one
   noticed "a frozen worker" freeze_workd thaw_workd
   noticed "a cut link" cut_one join_one
-  noticed "a worker of another protocol" old_worker new_worker
 }
 
 part_faults() {
   for project in $farm_projects; do
-    fault -w 'protocol' "a worker of another protocol" old_worker new_worker
+    fault -w 'closed the connection' "a service of another protocol" old_worker new_worker
     fault -t 60 "the link of one pod cut for 60 s" cut_one join_one
     fault -t 60 "the links of all pods cut for 60 s" cut_them_all join_them_all
     fault "the links of all pods cut to the end" cut_all join_all
@@ -221,14 +223,13 @@ part_faults() {
     fault "a stalled mount" stall_mount
     fault "a tool that is gone" tool_away tool_there
     fault "a tool that is another" tool_other tool_same
-    little_memory=64
     fault -w 'memory' "no memory" memory_short memory_ample
-    for disk_of in box1 box2; do
-      small_disk
-      fault -p $disk_of -w 'full|room|space|faults' "a full disk of $disk_of" fill_disk empty_disk
-      fault -p $disk_of -w 'full|room|space|faults|inodes' "a disk of $disk_of without inodes" fill_inodes empty_disk
-      usual_disk
-    done
+    # (Its scratch is in memory: without a mirror a pod does not need much of its disk.)
+    disk_of=box1
+    fault -s small_disk -u usual_disk "a full disk of a pod without a mirror" fill_disk empty_disk
+    disk_of=box2
+    fault -s small_disk -u usual_disk -p box2 -w 'No space' "a full disk" fill_disk empty_disk
+    fault -s small_disk -u usual_disk -p box2 -w 'No space' "a disk without inodes" fill_inodes empty_disk
     fault "restarts of both ends" restart_all
     fault "a reboot of a pod" reboot_one
     in_use_again

@@ -4,7 +4,7 @@
 # CPODS_LAB_PROJECTS="lua libgit2 literate" says what is built (lua; in a soak all three). With
 # CPODS_LAB_KEEP=1 the guests that there are serve, and are left.
 farm_projects=${CPODS_LAB_PROJECTS:-lua${CPODS_SOAK:+ libgit2 literate}}
-case $farm_projects in *literate*) CPODS_LAB_TOOLS=all ;; esac
+case $farm_projects,$* in *literate*) CPODS_LAB_TOOLS=all ;; *,sample) CPODS_LAB_TOOLS=gcc ;; esac
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
 . "$top/tests/lab/builds.sh"
@@ -58,6 +58,25 @@ part_install() {
   problem=$(playbook site "-e '{\"cpods_roots\": [\"~/absent\"]}' --limit cpods_hubs" 2>&1) && problem="it went through" \
     || { grep -q 'names what is no directory there' <<<"$problem" && problem=; }
   verdict "a root that is not there is refused" "$problem"
+}
+
+# part_sample: of all that is promised what goes fast
+part_sample() {
+  local began problem
+  [ -n "${CPODS_LAB_KEEP:-}" ] || { say "booting the guests"; farm_up; }
+  began=$(date +%s.%N)
+  verdict "site.yml" "$(played site)"
+  verdict "start.yml: every pod in use" "$(played start)"
+  say "from machines with nothing but sshd to a farm: $(seconds "$began") s"
+  part_builds
+  fault "kill -9 of workd" kill_workd
+  fault "kill -9 of ssh" kill_ssh
+  fault "kill -9 of sshfs" kill_sshfs
+  fault "the links of all pods cut to the end" cut_all join_all
+  fault "a tool that is another" tool_other tool_same
+  fault "a reboot of a pod" reboot_one
+  part_interrupt
+  verdict "stop.yml: no process, mount or socket is left" "$(played stop)"
 }
 
 # part_tools: what is no package, built or unpacked on each machine, runs there
