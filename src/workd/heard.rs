@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 
-/// Whether all that was looked at for the tools is as it was, for sure. Not for long, and not while
-/// it is being looked at.
+/// Whether the tools' files are as they were, for sure.
 pub(super) type IsUnchanged = Box<dyn Fn() -> bool>;
 
 /// Counts what is heard of changes.

@@ -37,8 +37,14 @@ impl Tools {
                 let this = Arc::clone(&this);
                 move || this.lock().watched()
             }),
-            // While they are looked at, who knows.
-            unchanged: Arc::new(move || this.prober.try_lock().is_ok_and(|it| it.is_unchanged())),
+            unchanged: Arc::new({
+                let this = Arc::clone(&this);
+                move || this.lock().is_unchanged()
+            }),
+            files_unchanged: Arc::new(move || {
+                let prober = this.prober.try_lock();
+                prober.is_ok_and(|prober| prober.files_are_unchanged())
+            }),
         }
     }
 
@@ -66,7 +72,7 @@ pub(super) async fn refresh_on_change(worker: Rc<Worker>) {
 
 async fn watch(worker: &Rc<Worker>) -> std::io::Result<()> {
     let heard = &worker.heard;
-    let unchanged = Arc::clone(&worker.config.tools.unchanged);
+    let unchanged = Arc::clone(&worker.config.tools.files_unchanged);
     let readable = heard.listen(Box::new(move || unchanged()))?;
     loop {
         let watched: Vec<PathBuf> = (worker.config.tools.watched)();
@@ -77,7 +83,9 @@ async fn watch(worker: &Rc<Worker>) -> std::io::Result<()> {
                 .await
                 .unwrap_or_default()
             {
-                heard.doubt();
+                if !(worker.config.tools.files_unchanged)() {
+                    heard.doubt();
+                }
                 worker.refresh().await;
             }
             continue;

@@ -28,6 +28,9 @@ pub struct FindTools {
     pub watched: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
     /// Whether all that was looked at is as it was, for sure.
     pub unchanged: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether all files of the tools that were found are as they were, for sure. Answers at once,
+    /// so that it says no while they are being looked at.
+    pub files_unchanged: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl FindTools {
@@ -37,6 +40,7 @@ impl FindTools {
             find: Arc::new(move || tools.clone()),
             watched: Arc::new(Vec::new),
             unchanged: Arc::new(|| true),
+            files_unchanged: Arc::new(|| true),
         }
     }
 

@@ -91,8 +91,9 @@ build() {
   done
 }
 count_results() {
-  if [ -e "$1/prd-book.tex" ]; then find "$1/bin" "$1/build" -type f 2>/dev/null | wc -l
-  else find "$1" -name '*.o' 2>/dev/null | wc -l; fi
+  # (What is not there yet has no results.)
+  if [ -e "$1/prd-book.tex" ]; then find "$1/bin" "$1/build" -type f 2>/dev/null || true
+  else find "$1" -name '*.o' 2>/dev/null || true; fi | wc -l
 }
 
 # farm_ninja: Ninja on the hub, in the background, as `building`; its exit code will be in $log.code

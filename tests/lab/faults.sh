@@ -20,11 +20,10 @@ print(*(pod["name"] + ": " + pod["why"] for pod in pods if not pod["up"]), sep="
 
 # watch_status: every second what the hub says, and how many compilers run there, into $log.status
 watch_status() {
-  # shellcheck disable=SC2016
-  hub 'while echo "$(pgrep -cx cc1) $(cpods status --json 2>&1 | tr -d "\n")"; do sleep 1; done' \
+  hub 'touch watching; while [ -e watching ]; do echo "$(pgrep -cx cc1) $(cpods status --json 2>&1 | tr -d "\n")"; sleep 1; done' \
     >"$log.status" 2>/dev/null </dev/null & watching=$!
 }
-watch_no_more() { kill $watching 2>/dev/null; wait $watching 2>/dev/null || true; }
+watch_no_more() { hub 'rm -f watching' </dev/null; wait $watching || true; }
 # said POD: what the hub said of it while that was watched
 said() {
   python3 - "$log.status" "$1" <<'PYTHON'
@@ -232,7 +231,7 @@ part_faults() {
     fault -s small_disk -u usual_disk -p box2 -w 'No space' "a disk without inodes" fill_inodes empty_disk
     fault "restarts of both ends" restart_all
     fault "a reboot of a pod" reboot_one
-    in_use_again
+    [ -n "${CPODS_LAB_ONLY:-}" ] || in_use_again
   done
 }
 
