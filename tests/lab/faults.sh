@@ -140,13 +140,13 @@ usual_disk() {
 fill_disk() { lab_exec $disk_of sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
 fill_inodes() { lab_exec $disk_of sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
 empty_disk() { lab_exec $disk_of rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }
-# The kernel lets box1 have 32 MiB more than it has, and kills what wants more.
+# The kernel lets box1 have 48 MiB more than it has, and kills what wants more.
 memory_short() {
   local group pid
   group=$(lab_memory_group box1)
   mkdir -p "$group"
   for pid in $(lab__tree "$(lab__leader box1)"); do echo "$pid" >"$group/cgroup.procs" 2>/dev/null || true; done
-  lab_memory_limit "$group" $((32 << 20))
+  lab_memory_limit "$group" $((48 << 20))
 }
 memory_ample() { lab_memory_limit "$(lab_memory_group box1)" max; }
 freeze_workd() { lab_exec box1 sh -c 'kill -STOP $(pgrep -u dev "^cpods-workd$")'; }
