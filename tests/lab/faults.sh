@@ -151,8 +151,14 @@ memory_short() {
 memory_ample() { lab_memory_limit "$(lab_memory_group box1)" max; }
 freeze_workd() { lab_exec box1 sh -c 'kill -STOP $(pgrep -u dev "^cpods-workd$")'; }
 thaw_workd() { lab_exec box1 sh -c 'kill -CONT $(pgrep -u dev "^cpods-workd$")'; }
-freeze_jobs() { lab_exec box1 sh -c 'pids=$(pgrep "^(cc1|as|frama-c|luatex|z3|joylol)$"); kill -STOP $pids' || say "no job to freeze on box1"; }
-thaw_jobs() { lab_exec box1 sh -c 'kill -CONT $(pgrep "^(cc1|as|frama-c|luatex|z3|joylol)$")' || true; }
+# jobs_on POD: the tools that run there, each with its number
+jobs_on() { lab_exec "$1" ps -eo pid=,comm= | awk '$2 ~ /^(cc1|as|collect2|ld|frama-c|why3server|luatex|z3|joylol)$/'; }
+freeze_jobs() {
+  frozen=$(jobs_on box1 | awk '{ print $1 }' | tr '\n' ' ')
+  [ -n "$frozen" ] || say "no job to freeze on box1"
+  lab_exec box1 sh -c "kill -STOP $frozen" 2>/dev/null || true
+}
+thaw_jobs() { lab_exec box1 sh -c "kill -CONT $frozen" 2>/dev/null || true; }
 # Another compiler of the same name, time and size cannot be told by its looks: it makes other objects.
 cc1=/usr/lib/gcc/x86_64-linux-gnu/12/cc1
 tool_other() {
@@ -259,7 +265,7 @@ part_interrupt() {
     sleep 2
     left=
     for pod in hub "${farm_pods[@]}"; do
-      left+=$(lab_exec "$pod" pgrep -l '^(cc1|as|frama-c|why3server|luatex|z3|joylol|test)$' | sed "s/^/$pod: /" || true)
+      left+=$(jobs_on "$pod" | sed "s/^/$pod: /")
     done
     built >/dev/null
     verdict "$project: Ctrl-C: no job is left after 2 s" "$left"
