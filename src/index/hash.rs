@@ -9,9 +9,8 @@ use crate::job::Digest;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::num::NonZero;
-use std::sync::LazyLock;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 /// Bytes read at once.

@@ -73,10 +73,9 @@ async fn with_own_hub(args: &Run) -> anyhow::Result<ExitCode> {
     let file = schedd::load_own()?;
     let cwd = std::env::current_dir()?;
     let roots = match file.roots_around(&cwd) {
-        Some(configured) if args.roots.is_empty() => configured.to_vec(),
-        _ => super::roots::given_or_default(&args.roots)?,
+        Some(configured) if args.roots.is_empty() => schedd::roots_there(configured)?.0,
+        _ => schedd::canonical_roots(&super::roots::given_or_default(&args.roots)?)?,
     };
-    let roots = schedd::canonical_roots(&roots)?;
     let mut pods = file.pods(&args.pods);
     if pods.is_empty() {
         pods.push(PodConfig::own(args.jobs, args.view));

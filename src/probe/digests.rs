@@ -42,6 +42,11 @@ impl Stamp {
         }
     }
 
+    /// Whether it is one of a directory.
+    pub(super) fn is_directory(&self) -> bool {
+        rustix::fs::FileType::from_raw_mode(self.mode).is_dir()
+    }
+
     /// Whether a look at the file that began at `looked` may be trusted as long as the stamp stays
     /// the same. A `ctime` in the future, as a wrong clock makes it, never is.
     pub(super) fn is_settled(&self, looked: Seconds) -> bool {

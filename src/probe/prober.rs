@@ -151,6 +151,11 @@ impl Prober {
         self.seen.is_unchanged()
     }
 
+    /// The same of files alone: what tools are found where may have changed, but none that was found.
+    pub fn files_are_unchanged(&self) -> bool {
+        self.seen.files_are_unchanged()
+    }
+
     /// What the program at `path`, called `program`, is. For a rule that covers executables in
     /// roots, what they find on this machine; `path` is then not looked at.
     ///

@@ -40,7 +40,20 @@ impl Seen {
     /// Whether nothing has changed since, for sure: what changed at all shortly before the first
     /// look could have changed again within the same tick of the clock.
     pub(super) fn is_unchanged(&self) -> bool {
-        let all: Vec<_> = self.stamps.iter().collect();
+        self.are_unchanged(|_| true)
+    }
+
+    /// The same of what is no directory: names may come and go around it.
+    pub(super) fn files_are_unchanged(&self) -> bool {
+        self.are_unchanged(|then| then.is_some_and(|then| !then.is_directory()))
+    }
+
+    fn are_unchanged(&self, counts: impl Fn(&Option<Stamp>) -> bool) -> bool {
+        let all: Vec<_> = self
+            .stamps
+            .iter()
+            .filter(|(_, then)| counts(then))
+            .collect();
         let same = |(path, then): &(&PathBuf, &Option<Stamp>)| {
             stamp(path) == **then && then.is_none_or(|then| then.is_settled(self.began))
         };

@@ -62,18 +62,22 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(path) => super::load_file(path)?,
         None => super::load_own()?,
     };
-    let given = if args.roots.is_empty() {
-        &file.roots
+    let roots = if args.roots.is_empty() {
+        anyhow::ensure!(
+            !file.roots.is_empty(),
+            "no root: give `--root DIR`, or `roots` in the configuration file"
+        );
+        let (roots, missing) = roots_there(&file.roots)?;
+        for why in missing {
+            tracing::warn!("{why}: not served until the hub is started anew");
+        }
+        roots
     } else {
-        &args.roots
+        canonical_roots(&args.roots)?
     };
-    anyhow::ensure!(
-        !given.is_empty(),
-        "no root: give `--root DIR`, or `roots` in the configuration file"
-    );
     let pods = file.pods(&args.pods);
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let config = Config::new(canonical_roots(given)?, pods, file, args.log)?
+    let config = Config::new(roots, pods, file, args.log)?
         .with_patience(args.patience)
         .with_own_worker(own.with_file_name("cpods-workd"));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,17 +107,39 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// A root that is missing, no directory, or no root at all.
 pub(crate) fn canonical_roots(given: &[PathBuf]) -> anyhow::Result<Roots> {
-    let mut roots = Vec::new();
-    for root in given {
-        let real = root
-            .canonicalize()
-            .with_context(|| format!("root `{}`", root.display()))?;
-        anyhow::ensure!(
-            real.is_dir(),
-            "root `{}` is not a directory",
-            root.display()
-        );
-        roots.push(real);
+    let roots = given.iter().map(|root| canonical_root(root));
+    to_roots(&roots.collect::<anyhow::Result<Vec<_>>>()?)
+}
+
+/// Those of the configured roots that are there, and why each other is not: one on a disk that is
+/// not mounted shall not keep the rest from being served.
+///
+/// # Errors
+/// None is left, or they cannot be roots.
+pub(crate) fn roots_there(configured: &[PathBuf]) -> anyhow::Result<(Roots, Vec<String>)> {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for root in configured {
+        match canonical_root(root) {
+            Ok(root) => there.push(root),
+            Err(error) => missing.push(format!("{error:#}")),
+        }
     }
-    Roots::new(roots.iter().map(|root| root as &Path)).context("cannot serve these roots")
+    anyhow::ensure!(!there.is_empty(), "{}", missing.join("; "));
+    Ok((to_roots(&there)?, missing))
+}
+
+fn canonical_root(given: &Path) -> anyhow::Result<PathBuf> {
+    let root = given
+        .canonicalize()
+        .with_context(|| format!("root `{}`", given.display()))?;
+    anyhow::ensure!(
+        root.is_dir(),
+        "root `{}` is not a directory",
+        given.display()
+    );
+    Ok(root)
+}
+
+fn to_roots(roots: &[PathBuf]) -> anyhow::Result<Roots> {
+    Roots::new(roots).context("cannot serve these roots")
 }

@@ -64,6 +64,12 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     Ok(())
 }
 
+/// Of a pod that has just been connected without a mirror: what was told to one that it had before
+/// does not go on.
+pub(super) fn none(hub: &Rc<Hub>, index: u32) {
+    hub.state.borrow_mut().pods[index as usize].mirror = Mirror::default();
+}
+
 /// Takes in what changes in the roots while no job asks, so that neither a job nor anybody else has
 /// to wait for it all at once, and the kernel need not keep more than it does. Takes a tenth of the
 /// time at most: a file that is just being written is read for nothing.

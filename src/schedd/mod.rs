@@ -31,7 +31,7 @@ mod system;
 mod toolchain;
 
 pub use choice::why_no_overlay;
-pub(crate) use cli::canonical_roots;
+pub(crate) use cli::{canonical_roots, roots_there};
 pub use cli::{command, main};
 pub use config::{
     Address, Config, DEFAULT_PATIENCE, OWN_POD, PodConfig, PodConfigError, View, ssh_command,

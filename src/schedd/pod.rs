@@ -155,9 +155,10 @@ async fn session(
         }) {
             return WireError::Frame(error).into();
         }
-        if files == Files::Mirror
-            && let Err(error) = mirrors::begin(hub, index, &outbox).await
-        {
+        if files != Files::Mirror {
+            // It may have had one.
+            mirrors::none(hub, index);
+        } else if let Err(error) = mirrors::begin(hub, index, &outbox).await {
             return io::Error::other(format!("{error:#}")).into();
         }
         match listen(hub, index, (pod, files), &outbox, Receiver::new(read)).await {

@@ -36,6 +36,7 @@ pub mod file;
 mod files;
 mod globs;
 mod health;
+mod heard;
 mod hours;
 mod limits;
 mod lower;

@@ -133,21 +133,15 @@ pub(crate) struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    async fn all(&self, tool: u32, task: &Task) -> Result<(Finished, OwnedFd), Stop> {
+    async fn all(&self, offered: u32, task: &Task) -> Result<(Finished, OwnedFd), Stop> {
         let view = self.or_cancelled(self.session.view()).await?;
         let mut view = view.map_err(Stop::Fault)?;
         let shown = self.session.shown();
-        let sent = shown.tool(tool, &task.job);
-        let tool = match &sent {
-            Some(_) => sent.clone(),
-            None => self.tool(tool, &task.job)?,
-        };
-        if let Some(mirror) = self.session.mirror() {
-            let made = self.or_cancelled(mirror.until(self.come)).await?;
-            made.map_err(Stop::Fault)?;
-            self.or_cancelled(mirror.inputs(self.inputs.clone()))
-                .await?;
+        let sent = shown.tool(offered, &task.job);
+        if sent.is_none() {
+            self.tool(offered, &task.job)?;
         }
+        self.files_are_here().await?;
         if sent.is_some() {
             let built = self.or_cancelled(shown.view(self.session)).await?;
             let not = |why| Stop::Declined(format!("the hub's tools do not run here: {why}"));
@@ -163,7 +157,11 @@ impl Runner<'_> {
             known.await.map_err(Stop::Declined)?;
         }
         let slot = self.slot().await?;
-        self.session.begins(self.number);
+        let heard = self.tools_known().await?;
+        let tool = match &sent {
+            Some(_) => sent.clone(),
+            None => self.tool(offered, &task.job)?,
+        };
         let given = self.given(&view, tool.as_ref(), &task.job).await?;
         let pass = self.or_cancelled(self.pass()).await?;
         let init = view.warden.take()?;
@@ -195,6 +193,9 @@ impl Runner<'_> {
         let watched = watched.inspect_err(|_| self.clean(&view, number))?;
         let gone = watched.gone;
         let ended = async {
+            if sent.is_none() {
+                self.tools_are_those(heard)?;
+            }
             let (ending, usage, scratch) =
                 self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
             // A tool takes a file that is out of reach for one that is not there.

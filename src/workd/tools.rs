@@ -1,14 +1,13 @@
 //! Which tools the pod has, and when to look again.
 
 use super::worker::{FindTools, Worker};
-use crate::probe::{Prober, Watch, default_cache};
+use crate::probe::{Prober, default_cache};
 use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 
 /// How long it must be quiet after a change: an upgrade of a package changes much.
 const QUIET: Duration = Duration::from_secs(2);
@@ -38,7 +37,14 @@ impl Tools {
                 let this = Arc::clone(&this);
                 move || this.lock().watched()
             }),
-            unchanged: Arc::new(move || this.lock().is_unchanged()),
+            unchanged: Arc::new({
+                let this = Arc::clone(&this);
+                move || this.lock().is_unchanged()
+            }),
+            files_unchanged: Arc::new(move || {
+                let prober = this.prober.try_lock();
+                prober.is_ok_and(|prober| prober.files_are_unchanged())
+            }),
         }
     }
 
@@ -65,31 +71,31 @@ pub(super) async fn refresh_on_change(worker: Rc<Worker>) {
 }
 
 async fn watch(worker: &Rc<Worker>) -> std::io::Result<()> {
-    // SAFETY: a `Watch` owns its descriptor and never replaces it, so it stays the same and open
-    // for as long as it is registered.
-    let mut watch = unsafe { AsyncFd::register(Watch::new()?)? };
+    let heard = &worker.heard;
+    let unchanged = Arc::clone(&worker.config.tools.files_unchanged);
+    let readable = heard.listen(Box::new(move || unchanged()))?;
     loop {
         let watched: Vec<PathBuf> = (worker.config.tools.watched)();
-        if watch.get_mut().follow(&watched)? {
+        if heard.follow(&watched)? {
             // What was looked at before it was watched may have changed in between.
             let unchanged = Arc::clone(&worker.config.tools.unchanged);
             if !tokio::task::spawn_blocking(move || unchanged())
                 .await
                 .unwrap_or_default()
             {
+                if !(worker.config.tools.files_unchanged)() {
+                    heard.doubt();
+                }
                 worker.refresh().await;
             }
             continue;
         }
-        let mut changed = false;
-        while !changed {
-            let mut ready = watch.readable_mut().await?;
-            changed = ready.get_inner_mut().take()?;
-            ready.clear_ready();
+        heard.change(&readable).await?;
+        tracing::info!("a tool changed, looking again");
+        if heard.is_in_doubt() {
+            worker.tell_doubt();
         }
         tokio::time::sleep(QUIET).await;
-        watch.get_mut().take()?;
-        tracing::info!("a tool changed, looking again");
         worker.refresh().await;
     }
 }

@@ -3,6 +3,7 @@
 
 use super::drain::ENDING;
 use super::health::Health;
+use super::heard::Heard;
 use super::hours::IN_USE;
 use super::mirror::Room;
 use super::scratch::{self, Cleaner};
@@ -28,6 +29,9 @@ pub struct FindTools {
     pub watched: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
     /// Whether all that was looked at is as it was, for sure.
     pub unchanged: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether all files of the tools that were found are as they were, for sure. Answers at once,
+    /// so that it says no while they are being looked at.
+    pub files_unchanged: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl FindTools {
@@ -37,6 +41,7 @@ impl FindTools {
             find: Arc::new(move || tools.clone()),
             watched: Arc::new(Vec::new),
             unchanged: Arc::new(|| true),
+            files_unchanged: Arc::new(|| true),
         }
     }
 
@@ -142,6 +147,7 @@ pub struct Worker {
     pub(crate) slots: Semaphore,
     pub(crate) cleaner: Cleaner,
     pub(crate) health: Health,
+    pub(crate) heard: Heard,
     pub(crate) warm: Warm,
     pub(crate) offer: watch::Sender<Offer>,
     /// Whether what it offers is known yet.
@@ -169,6 +175,7 @@ impl Worker {
             slots: Semaphore::new(config.slots as usize),
             cleaner: Cleaner::start()?,
             health: Health::new(),
+            heard: Heard::default(),
             warm: Warm::open(&config.cache)?,
             offer: watch::Sender::default(),
             in_use: Cell::new(config.in_use.as_ref().is_some_and(|ask| ask())),
@@ -198,6 +205,7 @@ impl Worker {
     /// Finds the tools, and proves which view this machine can build, by building it and compiling
     /// in it; tells all hubs.
     pub async fn refresh(self: &Rc<Self>) {
+        let changes = self.heard.changes();
         let find = Arc::clone(&self.config.tools.find);
         let tools = tokio::task::spawn_blocking(move || find()).await;
         let tools = tools.unwrap_or_else(|error| {
@@ -212,6 +220,7 @@ impl Worker {
         self.view_why.replace(view_why);
         let name = self.config.name.clone();
         let machine = std::env::consts::ARCH.into();
+        self.heard.is_offered(changes);
         self.tell(Offer {
             name,
             machine,
@@ -231,6 +240,11 @@ impl Worker {
         }
     }
 
+    /// Tells all hubs that there is no room until the tools have been looked at.
+    pub(super) fn tell_doubt(&self) {
+        self.tell(self.offer());
+    }
+
     /// Tells all hubs that there is no room from now on.
     pub(super) fn take_no_more(&self) {
         self.ending.set(true);
@@ -243,6 +257,8 @@ impl Worker {
             (0, ENDING.into())
         } else if self.in_use.get() {
             (0, IN_USE.into())
+        } else if self.heard.is_in_doubt() {
+            (0, "its tools have changed: looking again".into())
         } else {
             (self.config.slots, self.view_why.borrow().clone())
         };

@@ -1,7 +1,7 @@
 //! `cpods doctor` on pods that are well and on pods that are not, each fault made for real.
 
 use crate::sshd::{self, Sshd};
-use crate::support::{Farm, bin, text};
+use crate::support::{Daemon, Farm, bin, text, wait_for};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -310,4 +310,57 @@ fn a_running_hubs_pods_are_looked_at() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("ok    view: overlay"), "{said}");
     assert!(said.contains("pod1.sock): all is well"), "{said}");
+}
+
+#[test]
+fn a_root_that_is_missing_is_named_and_the_others_are_served() {
+    let farm = Farm::without_hub();
+    farm.write("a.c", "int a;\n");
+    let root = farm.root.display();
+    configure(
+        &farm,
+        &format!(
+            "roots = [\"/no/such/disk\", \"{root}\"]\n[[pods]]\nname = \"local\"\nown = true\n"
+        ),
+    );
+    let command = |program: &str| {
+        let mut command = farm.command(bin(program));
+        command.env("XDG_CONFIG_HOME", farm.dir.path().join("config"));
+        command
+    };
+    let said = text(&command("cpods").arg("doctor").output().unwrap());
+    let failed = lines(&said, "FAIL");
+    assert!(
+        failed.len() == 1 && failed[0].contains("/no/such/disk"),
+        "{said}"
+    );
+    assert!(
+        lines(&said, "ok")
+            .iter()
+            .any(|line| line.contains(&root.to_string())),
+        "{said}"
+    );
+    let log = farm.dir.path().join("schedd.log");
+    let hub = command("cpods-schedd")
+        .arg("--socket")
+        .arg(farm.hub_socket())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn();
+    let hub = Daemon::new(hub.unwrap());
+    wait_for("the hub to serve the other root", || {
+        let output = command("cpods").args(["status", "--json"]).output();
+        let said = text(&output.unwrap());
+        said.contains(&format!("\"{root}\"")).then_some(())
+    });
+    drop(hub);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("/no/such/disk"), "{said}");
+    // With none left there is nothing to serve.
+    configure(&farm, "roots = [\"/no/such/disk\"]\n");
+    let output = command("cpods-schedd").output().unwrap();
+    assert!(
+        output.status.code() == Some(125) && text(&output).contains("/no/such/disk"),
+        "{}",
+        text(&output)
+    );
 }

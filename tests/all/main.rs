@@ -5,6 +5,7 @@ mod project;
 mod sshd;
 mod support;
 mod tool;
+mod tool_replaced;
 
 mod choice;
 mod context_code;

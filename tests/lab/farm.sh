@@ -9,6 +9,16 @@ export CPODS_LAB
 . "$top/tests/support/lab.sh"
 farm_pods=(box1 box2 other)
 farm_venv=$target/venv
+# What site.yml installs beside the project's own; the literate project needs it all. (Debian 13 has no
+# Frama-C.)
+farm_cross='[]'
+case ${CPODS_LAB_TOOLS:-few} in
+  all)
+    farm_tools='[gcc, clang, context, framac, z3, verifast, joylol]' farm_cross='[aarch64]'
+    farm_tools_other='[gcc, clang, z3, verifast, joylol]' ;;
+  gcc) farm_tools='[gcc]' farm_tools_other='[gcc]' ;;
+  *) farm_tools='[gcc, z3, verifast, joylol]' farm_tools_other=$farm_tools ;;
+esac
 
 # need_ansible: Ansible for this machine, to check playbooks; and for the hub, whose Python is another
 need_ansible() {
@@ -131,7 +141,9 @@ farm_project() {
     lab_exec "$pod" sh -c 'cat >/var/tmp/verifast.tar.gz && chmod 644 /var/tmp/verifast.tar.gz' <"$made.tar.gz"
   done
   tar -C "$top/tests/lab" -c joylol | hub 'tar -x'
-  sed "s/SHA256/$(sha256sum <"$made.tar.gz" | cut -d ' ' -f 1)/" "$top/tests/lab/inventory.yml" \
+  sed "s/SHA256/$(sha256sum <"$made.tar.gz" | cut -d ' ' -f 1)/; s/TOOLS_OTHER/$farm_tools_other/
+    s/TOOLS/$farm_tools/; s/CROSS/$farm_cross/" \
+    "$top/tests/lab/inventory.yml" \
     | hub 'cat >cpods/ansible/inventory.yml'
 }
 

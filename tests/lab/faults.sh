@@ -1,50 +1,5 @@
 # What may happen to a farm in the middle of a build; sourced by test.sh.
-# shellcheck shell=bash disable=SC2154
-
-# farm_lua: Lua's sources on the hub, and the digests of a plain build there
-farm_lua() {
-  [ -z "${lua_ready:-}" ] || return 0
-  project_fetch lua "$place/lua"
-  hub 'command -v ninja >/dev/null || { sudo apt-get -q update; sudo apt-get -qy install --no-install-recommends ninja-build; }' \
-    >"$log" 2>&1 </dev/null || die "no ninja for the hub: $(tail -n 3 "$log")"
-  hub 'rm -rf work/lua; mkdir -p work/lua/build'
-  tar -C "$place/lua" -c src | hub 'tar -C work/lua -x'
-  lua_ninja '' "$place/lua/src" | hub 'cat >work/lua/build/build.ninja'
-  hub 'cd work/lua/build && ninja' >"$log" 2>&1 </dev/null || die "the plain build fails: $(tail -n 3 "$log")"
-  hub 'cd work/lua/build && sha256sum *.o >../plain.sums'
-  lua_ready=1
-}
-
-# build_lua: a build on the farm begins; the fault may come once it returns. It goes on as `building`
-build_lua() {
-  farm_lua
-  lua_ninja cpods-cc "$place/lua/src" | hub 'rm -rf work/lua/build; mkdir work/lua/build; cat >work/lua/build/build.ninja'
-  farm_ninja
-  # Some objects are there, others are not; never the same.
-  local some=$((RANDOM % 18 + 2))
-  for _ in $(seq 2000); do
-    [ "$(find "$lab/home-hub/work/lua/build" -name '*.o' 2>/dev/null | wc -l)" -lt $some ] || return 0
-    kill -0 $building 2>/dev/null || return 0
-    sleep 0.05
-  done
-}
-
-# farm_ninja: Ninja on the hub, in the background, as `building`; its exit code will be in $log.code
-farm_ninja() {
-  rm -f "$log.code"
-  { hub 'cd work/lua/build && exec timeout 240 ninja -j24' >"$log" 2>&1 </dev/null && echo 0 || echo $?; } >"$log.code" &
-  building=$!
-}
-
-# built: what is wrong with the build that ended
-built() {
-  tail --pid=$building -f /dev/null
-  [ "$(cat "$log.code")" = 0 ] || { echo "the build fails: $(tail -n 3 "$log" | tr '\n' ' ')"; return; }
-  # shellcheck disable=SC2016
-  hub 'cd work/lua/build && { sha256sum --quiet -c ../plain.sums 2>&1 | head -n 3
-    [ "$(ls *.o | wc -l)" = "$(wc -l <../plain.sums)" ] || echo "more or fewer objects"
-    ninja -n -d explain 2>&1 | grep -q "no work to do" || ninja -n -d explain 2>&1 | head -n 3; }' </dev/null | tr '\n' ' '
-}
+# shellcheck shell=bash disable=SC2154,SC2016
 
 # back SECONDS: waits until all pods are in use; prints which are not, and why
 back() {
@@ -63,26 +18,68 @@ print(*(pod["name"] + ": " + pod["why"] for pod in pods if not pod["up"]), sep="
   done
 }
 
-# fault NAME HIT [HEAL]: a fault in mid-build, and its end once the build has ended
-fault() {
-  local name=$1 hit=$2 heal=${3:-true} began problem took
-  problem=$(back 60)
-  build_lua
-  began=$(date +%s.%N)
-  $hit
-  problem+=$(built)
-  took=$(seconds "$began")
-  $heal
-  began=$(date +%s.%N)
-  problem+=$(back 90)
-  say "$name: the build ended $took s after it; all pods in use again $(seconds "$began") s after its end"
-  verdict "$name in mid-build" "$problem"
+# watch_status: every second what the hub says, and how many compilers run there, into $log.status
+watch_status() {
+  hub 'touch watching; while [ -e watching ]; do echo "$(pgrep -cx cc1) $(cpods status --json 2>&1 | tr -d "\n")"; sleep 1; done' \
+    >"$log.status" 2>/dev/null </dev/null & watching=$!
+}
+watch_no_more() { hub 'rm -f watching' </dev/null; wait $watching || true; }
+# said POD: what the hub said of it while that was watched
+said() {
+  python3 - "$log.status" "$1" <<'PYTHON'
+import json, sys
+whys = []
+for line in open(sys.argv[1]):
+    try: pods = json.loads(line.partition(" ")[2])["pods"]
+    except (ValueError, KeyError): continue
+    whys += [pod[key] for pod in pods if pod["name"] == sys.argv[2] for key in ("why", "files_why")]
+print(*(why for why in dict.fromkeys(whys) if why), sep="; ")
+PYTHON
 }
 
-# often NAME HIT [HEAL]: a fault once; in a soak twenty times
-often() {
-  local n
-  for n in $(seq 1 $((${CPODS_SOAK:+19} + 1))); do fault "$@"; done
+# fault [-w WHY] [-p POD] [-t SECONDS] [-s SET_UP -u UNDO] NAME HIT [HEAL]: a fault in mid-build, and its
+# end: SECONDS later, or else once the build has ended. What the hub says of the pod (box1) must match
+# WHY. CPODS_LAB_ONLY=REGEX leaves out what has another name.
+fault() {
+  local why='' pod=box1 after='' option name hit heal began problem took words set_up=true undo=true
+  OPTIND=1
+  while getopts w:p:t:s:u: option; do
+    case $option in
+      w) why=$OPTARG ;; p) pod=$OPTARG ;; t) after=$OPTARG ;; s) set_up=$OPTARG ;; u) undo=$OPTARG ;;
+      *) die "a bad fault" ;;
+    esac
+  done
+  shift $((OPTIND - 1))
+  name=$1 hit=$2 heal=${3:-true}
+  grep -qE "${CPODS_LAB_ONLY:-.}" <<<"$name" || return 0
+  $set_up
+  problem=$(back 60)
+  also=''
+  build
+  watch_status
+  began=$(date +%s.%N)
+  $hit
+  if [ -n "$after" ]; then
+    sleep "$after"
+    $heal
+    problem+=$(built)
+    took=$(seconds "$began")
+  else
+    problem+=$(built)
+    took=$(seconds "$began")
+    # What is slow to show itself shows itself to the next build, or to nobody.
+    [ -z "$why" ] || grep -qE "$why" <<<"$(said "$pod")" || sleep 3
+    $heal
+  fi
+  began=$(date +%s.%N)
+  problem+=$(back 90)$also
+  watch_no_more
+  $undo
+  words=$(said "$pod")
+  say "$project: $name: the build ended $took s after it; all pods in use again $(seconds "$began") s after its end;$(ran)"
+  [ -z "$words" ] || say "        $pod: ${words:0:300}"
+  [ -z "$why" ] || grep -qE "$why" <<<"$words" || problem+="the hub does not say why of $pod"
+  verdict "$project: $name in mid-build" "$problem"
 }
 
 # noticed NAME HIT HEAL: how long it takes until `cpods status` says that box1 is not in use, and why
@@ -128,21 +125,48 @@ stall_mount() {
 }
 tool_away() { lab_exec box1 mv /usr/bin/x86_64-linux-gnu-gcc-12 /usr/bin/gcc-gone; }
 tool_there() { lab_exec box1 mv /usr/bin/gcc-gone /usr/bin/x86_64-linux-gnu-gcc-12; }
-# A small disk for box1's worker, while its cache lies there, and how it becomes full.
+# A small disk for a pod's worker, while its cache lies there, and how it becomes full.
+disk_of=box1
 small_disk() {
-  lab_ssh box1 'systemctl --user stop cpods-workd' </dev/null
-  lab_exec box1 mount -t tmpfs -o "size=256m,nr_inodes=20k,uid=1000,gid=1000,mode=700" small /home/dev/.cache/cpods
-  lab_ssh box1 'systemctl --user start cpods-workd' </dev/null
+  lab_ssh $disk_of 'systemctl --user stop cpods-workd' </dev/null
+  lab_exec $disk_of mount -t tmpfs -o "size=256m,nr_inodes=20k,uid=1000,gid=1000,mode=700" small /home/dev/.cache/cpods
+  lab_ssh $disk_of 'systemctl --user start cpods-workd' </dev/null
 }
 usual_disk() {
-  lab_ssh box1 'systemctl --user stop cpods-workd' </dev/null
-  lab_exec box1 umount -l /home/dev/.cache/cpods
-  lab_ssh box1 'systemctl --user start cpods-workd' </dev/null
+  lab_ssh $disk_of 'systemctl --user stop cpods-workd' </dev/null
+  lab_exec $disk_of umount -l /home/dev/.cache/cpods
+  lab_ssh $disk_of 'systemctl --user start cpods-workd' </dev/null
 }
-fill_disk() { lab_exec box1 sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
-fill_inodes() { lab_exec box1 sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
-empty_disk() { lab_exec box1 rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }
-# A worker that the hub has left behind: it speaks an older protocol.
+fill_disk() { lab_exec $disk_of sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
+fill_inodes() { lab_exec $disk_of sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
+empty_disk() { lab_exec $disk_of rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }
+# The kernel lets box1 have 48 MiB more than it has, and kills what wants more.
+memory_short() {
+  local group pid
+  group=$(lab_memory_group box1)
+  mkdir -p "$group"
+  for pid in $(lab__tree "$(lab__leader box1)"); do echo "$pid" >"$group/cgroup.procs" 2>/dev/null || true; done
+  lab_memory_limit "$group" $((48 << 20))
+}
+memory_ample() { lab_memory_limit "$(lab_memory_group box1)" max; }
+freeze_workd() { lab_exec box1 sh -c 'kill -STOP $(pgrep -u dev "^cpods-workd$")'; }
+thaw_workd() { lab_exec box1 sh -c 'kill -CONT $(pgrep -u dev "^cpods-workd$")'; }
+# jobs_on POD: the tools that run there, each with its number
+jobs_on() { lab_exec "$1" ps -eo pid=,comm= | awk '$2 ~ /^(cc1|as|collect2|ld|frama-c|why3server|luatex|z3|joylol)$/'; }
+freeze_jobs() {
+  frozen=$(jobs_on box1 | awk '{ print $1 }' | tr '\n' ' ')
+  [ -n "$frozen" ] || say "no job to freeze on box1"
+  lab_exec box1 sh -c "kill -STOP $frozen" 2>/dev/null || true
+}
+thaw_jobs() { lab_exec box1 sh -c "kill -CONT $frozen" 2>/dev/null || true; }
+# Another compiler of the same name, time and size cannot be told by its looks: it makes other objects.
+cc1=/usr/lib/gcc/x86_64-linux-gnu/12/cc1
+tool_other() {
+  lab_exec box1 sh -c 'cd "${1%/*}" && mv cc1 cc1-usual && printf "%s\n" "#!/bin/sh" "exec $1-usual \"\$@\" -fno-asynchronous-unwind-tables" >new && chmod 755 new && mv new cc1' sh $cc1
+}
+tool_same() { lab_exec box1 mv "$cc1-usual" "$cc1"; }
+# A worker that the hub has left behind: it speaks an older protocol. The pod is then served without
+# the service, by the hub's own worker, until upgrade.yml.
 old_worker() {
   lab_ssh box1 'systemctl --user stop cpods-workd; mkdir -p -m 700 /run/user/1000/cpods; cat >old_worker.py
     systemd-run -q --user --unit=old-worker python3 ~/old_worker.py /run/user/1000/cpods/workd.sock' <"$top/tests/lab/old_worker.py"
@@ -157,37 +181,64 @@ print(*(pod["why"] for pod in json.load(sys.stdin)["pods"] if pod["name"] == sys
 # Restarting both ends at once: what a person does who has read too much.
 restart_all() { hub 'systemctl --user restart cpods-schedd' </dev/null; lab_ssh box1 'systemctl --user restart cpods-workd' </dev/null; }
 
-part_builds() {
-  local began
-  back 60
-  build_lua
-  began=$(date +%s.%N)
-  verdict "Lua on the farm" "$(built)"
-  hub 'cpods status' </dev/null | grep -E '^(jobs|local|pod)' | sed 's/^/        /'
+# In mid-build all pods go, for a minute: the build goes on here, with no more jobs than cores.
+cut_them_all() {
+  cut_all
+  at_cut=$(count_results "$lab/home-hub/work/$project/build")
+}
+join_them_all() {
+  local most done_here
+  done_here=$(($(count_results "$lab/home-hub/work/$project/build") - at_cut))
+  # (What ran on pods at the cut is known to be lost after some seconds.)
+  most=$(tail -n 40 "$log.status" | cut -d ' ' -f 1 | sort -n | tail -n 1)
+  say "$project: while all links are cut: $done_here results, at most $most compilers at a time"
+  [ "$most" -le 2 ] || also+="$most compilers at a time; "
+  if kill -0 $building 2>/dev/null && [ $done_here -lt 3 ]; then also+="the build stands still; "; fi
+  join_all
+}
+
+# part_kills: each program once; in a soak, or as often as CPODS_LAB_KILLS says, in any project, in turn
+part_kills() {
+  local began=$SECONDS before=$failed rounds=$((passed + failed)) all n program times=${CPODS_SOAK:+20}
+  read -ra all <<<"$farm_projects"
+  for n in $(seq 1 "${CPODS_LAB_KILLS:-${times:-1}}"); do
+    for program in workd schedd ssh sshfs sftp-server; do
+      project=${all[RANDOM % ${#all[@]}]}
+      fault "kill -9 of $program" "kill_${program%-server}"
+    done
+  done
+  say "kills: $((passed + failed - rounds)) rounds, $((failed - before)) failures, $((SECONDS - began)) s"
+}
+
+part_noticed() {
+  noticed "a frozen pod" freeze_one thaw_one
+  noticed "a frozen worker" freeze_workd thaw_workd
+  noticed "a cut link" cut_one join_one
 }
 
 part_faults() {
-  often "kill -9 of workd" kill_workd
-  often "kill -9 of schedd" kill_schedd
-  often "kill -9 of ssh" kill_ssh
-  often "kill -9 of sshfs" kill_sshfs
-  often "kill -9 of sftp-server" kill_sftp
-  noticed "a frozen pod" freeze_one thaw_one
-  noticed "a cut link" cut_one join_one
-  noticed "a worker of another protocol" old_worker new_worker
-  fault "a worker of another protocol" old_worker new_worker
-  fault "the link of one pod cut" cut_one join_one
-  fault "the links of all pods cut" cut_all join_all
-  fault "a frozen pod" freeze_one thaw_one
-  fault "a stalled mount" stall_mount
-  fault "a tool that is gone" tool_away tool_there
-  small_disk
-  fault "a full disk" fill_disk empty_disk
-  fault "a disk without inodes" fill_inodes empty_disk
-  usual_disk
-  fault "restarts of both ends" restart_all
-  fault "a reboot of a pod" reboot_one
-  in_use_again
+  for project in $farm_projects; do
+    fault -w 'closed the connection' "a service of another protocol" old_worker new_worker
+    fault -t 60 "the link of one pod cut for 60 s" cut_one join_one
+    fault -t 60 "the links of all pods cut for 60 s" cut_them_all join_them_all
+    fault "the links of all pods cut to the end" cut_all join_all
+    fault -w 'no sign of life' "a frozen pod" freeze_one thaw_one
+    fault -w 'no sign of life' "a frozen worker" freeze_workd thaw_workd
+    fault -t 15 "frozen jobs" freeze_jobs thaw_jobs
+    fault "a stalled mount" stall_mount
+    fault "a tool that is gone" tool_away tool_there
+    fault "a tool that is another" tool_other tool_same
+    fault -w 'memory' "no memory" memory_short memory_ample
+    # (Its scratch is in memory: without a mirror a pod does not need much of its disk.)
+    disk_of=box1
+    fault -s small_disk -u usual_disk "a full disk of a pod without a mirror" fill_disk empty_disk
+    disk_of=box2
+    fault -s small_disk -u usual_disk -p box2 -w 'No space' "a full disk" fill_disk empty_disk
+    fault -s small_disk -u usual_disk -p box2 -w 'No space' "a disk without inodes" fill_inodes empty_disk
+    fault "restarts of both ends" restart_all
+    fault "a reboot of a pod" reboot_one
+    [ -n "${CPODS_LAB_ONLY:-}" ] || in_use_again
+  done
 }
 
 # in_use_again: after all that, every pod with the hub's compiler gets jobs
@@ -196,25 +247,29 @@ in_use_again() {
   back 60
   hub 'systemctl --user restart cpods-schedd' </dev/null
   back 60
-  build_lua
+  build
   built >"$log.built"
   idle=$(hub 'cpods status --json' </dev/null | python3 -c '
 import json, sys
 print(*(pod["name"] for pod in json.load(sys.stdin)["pods"] if not pod["finished"] and pod["name"] != "other"))')
-  verdict "all pods get jobs again" "$idle$(cat "$log.built")"
+  verdict "$project: all pods get jobs again" "$idle$(cat "$log.built")"
 }
 
 # part_interrupt: within 2 s of Ctrl-C no job of the build is left on any pod
 part_interrupt() {
-  local pod left=
-  back 60
-  build_lua
-  # shellcheck disable=SC2016
-  lab_exec hub sh -c 'kill -INT $(pgrep -x ninja)'
-  sleep 2
-  for pod in hub "${farm_pods[@]}"; do left+=$(lab_exec "$pod" pgrep -l 'cc1|^as$' || true); done
-  built >/dev/null
-  verdict "Ctrl-C: no job is left after 2 s" "$left"
-  farm_ninja
-  verdict "the build after it" "$(built)"
+  local pod left
+  for project in $farm_projects; do
+    back 60
+    build
+    lab_exec hub sh -c 'kill -INT $(pgrep -x ninja)' || say "the build has ended before"
+    sleep 2
+    left=
+    for pod in hub "${farm_pods[@]}"; do
+      left+=$(jobs_on "$pod" | sed "s/^/$pod: /")
+    done
+    built >/dev/null
+    verdict "$project: Ctrl-C: no job is left after 2 s" "$left"
+    farm_ninja
+    verdict "$project: the build after it" "$(built)"
+  done
 }

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
-# to it in the middle of a build. Parts: install tools builds faults interrupt security upgrade hubs measure stop lint.
-# CPODS_LAB_KEEP=1 uses the guests that there are, and leaves them.
+# to it in the middle of a build. Parts: those below; `sample` is short, and none of the usual ones.
+# CPODS_LAB_PROJECTS="lua libgit2 literate" says what is built (lua; in a soak all three). With
+# CPODS_LAB_KEEP=1 the guests that there are serve, and are left.
+farm_projects=${CPODS_LAB_PROJECTS:-lua${CPODS_SOAK:+ libgit2 literate}}
+case $farm_projects,$* in *literate*) CPODS_LAB_TOOLS=all ;; *,sample) CPODS_LAB_TOOLS=gcc ;; esac
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
+. "$top/tests/lab/builds.sh"
 . "$top/tests/lab/faults.sh"
 . "$top/tests/lab/security.sh"
 . "$top/tests/lab/hubs.sh"
 . "$top/tests/lab/measure.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds faults interrupt security upgrade hubs measure stop lint
+[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt security upgrade hubs measure stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""
@@ -56,6 +60,25 @@ part_install() {
   verdict "a root that is not there is refused" "$problem"
 }
 
+# part_sample: of all that is promised what goes fast
+part_sample() {
+  local began problem
+  [ -n "${CPODS_LAB_KEEP:-}" ] || { say "booting the guests"; farm_up; }
+  began=$(date +%s.%N)
+  verdict "site.yml" "$(played site)"
+  verdict "start.yml: every pod in use" "$(played start)"
+  say "from machines with nothing but sshd to a farm: $(seconds "$began") s"
+  part_builds
+  fault "kill -9 of workd" kill_workd
+  fault "kill -9 of ssh" kill_ssh
+  fault "kill -9 of sshfs" kill_sshfs
+  fault "the links of all pods cut to the end" cut_all join_all
+  fault "a tool that is another" tool_other tool_same
+  fault "a reboot of a pod" reboot_one
+  part_interrupt
+  verdict "stop.yml: no process, mount or socket is left" "$(played stop)"
+}
+
 # part_tools: what is no package, built or unpacked on each machine, runs there
 part_tools() {
   local said
@@ -75,7 +98,8 @@ part_upgrade() {
   before=$(hub 'sha256sum <.local/bin/cpods-workd')
   # What follows the end of a program is not looked at: another program, that does the same.
   hub 'for program in cpods-workd cpods-schedd cpods; do printf new >>cpods/target/dist/$program; done'
-  build_lua
+  project=lua
+  build
   problem=$(played upgrade)
   verdict "upgrade.yml in mid-build" "$problem$(built)"
   problem=

@@ -332,6 +332,7 @@ lab_down() {
       ip link del "$link" 2>/dev/null || true
       ip netns del "$link" 2>/dev/null || true
       [ ! -d "$lab_cgroup2/$link" ] || find "$lab_cgroup2/$link" -depth -type d -exec rmdir {} +
+      [ ! -d "$(lab_memory_group "$name")" ] || rmdir "$(lab_memory_group "$name")" || true
     fi
     rm -rf --one-file-system "$dir" "$lab/home-$name"
   done

@@ -45,3 +45,15 @@ lab_reboot() {
   for _ in {1..600}; do [ -d "/proc/$leader" ] || break; sleep 0.1; done
   lab__wait "$1" 90
 }
+
+# lab_memory_group NAME, lab_memory_limit GROUP BYTES|max: a control group that limits memory, of
+# either version, and how much more than now those in it may have (of version 1: since they are in it)
+lab_memory_group() {
+  local at; at=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/self/mounts)
+  echo "${at:-$lab_cgroup2}/$(cat "$lab/$1/link")"
+}
+lab_memory_limit() {
+  if [ ! -e "$1/memory.max" ]; then echo "${2/max/-1}" >"$1/memory.limit_in_bytes"
+  elif [ "$2" = max ]; then echo max >"$1/memory.max"
+  else echo $(($(cat "$1/memory.current") + $2)) >"$1/memory.max"; fi
+}

@@ -52,13 +52,17 @@ pub(super) fn rules(sheet: &mut Sheet) -> RuleSet {
     }
 }
 
-/// The roots of the configuration, or what a run would take.
+/// The roots of the configuration, or what a run would take. One that is missing is a fault, though
+/// the others are served.
 pub(super) fn roots(sheet: &mut Sheet, file: &HubFile) -> Option<Roots> {
     let roots = given_or_default(&file.roots)
         .context("cannot tell the working directory")
-        .and_then(|given| schedd::canonical_roots(&given));
+        .and_then(|given| schedd::roots_there(&given));
     match roots {
-        Ok(roots) => {
+        Ok((roots, missing)) => {
+            for why in &missing {
+                sheet.fail("roots", why);
+            }
             let names: Vec<_> = roots
                 .iter()
                 .map(|(_, path)| path.display().to_string())

@@ -1,4 +1,5 @@
-//! A job's leave to run: for its slot, and from the mirror; and whether it is to run once more.
+//! A job's leave to run: its slot, and its files, as a mirror has them; and whether it is to run once
+//! more.
 
 use super::{Runner, Stop};
 use crate::workd::mirror::Pass;
@@ -15,12 +16,12 @@ impl Runner<'_> {
         let worker = &self.session.worker;
         let slot = self.or_cancelled(worker.slots.acquire()).await?;
         let slot = slot.map_err(|_| Stop::Declined("the pod is shutting down".into()))?;
-        let Some(take) = worker.config.machine_slots.as_ref() else {
+        // It is not taken back any more.
+        self.session.begins(self.number);
+        let machine = worker.config.machine_slots.as_ref();
+        let Some(take) = machine.filter(|_| self.session.is_own()) else {
             return Ok((slot, None));
         };
-        if !self.session.is_own() {
-            return Ok((slot, None));
-        }
         let machine = self.or_cancelled(async {
             loop {
                 if let Some(slot) = take() {
@@ -30,6 +31,17 @@ impl Runner<'_> {
             }
         });
         Ok((slot, Some(machine.await?)))
+    }
+
+    /// Until a mirror's files are as they were when the job was sent, with what it names in full.
+    pub(super) async fn files_are_here(&self) -> Result<(), Stop> {
+        if let Some(mirror) = self.session.mirror() {
+            let made = self.or_cancelled(mirror.until(self.come)).await?;
+            made.map_err(Stop::Fault)?;
+            let inputs = mirror.inputs(self.inputs.clone());
+            self.or_cancelled(inputs).await?;
+        }
+        Ok(())
     }
 
     /// Leave to run, where files may be without content.

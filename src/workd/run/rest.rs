@@ -1,6 +1,6 @@
-//! What is left of a job on disk.
+//! What is left of a job on disk; and whether the pod's tools were all the while what they were.
 
-use super::Runner;
+use super::{Runner, Stop};
 use crate::workd::view::View;
 use tokio::sync::oneshot;
 
@@ -26,5 +26,20 @@ impl Runner<'_> {
         if let Some(dir) = view.scratch(init) {
             self.session.worker.cleaner.directory(dir);
         }
+    }
+
+    /// Until what is offered is what there is; for [`Self::tools_are_those`].
+    pub(super) async fn tools_known(&self) -> Result<u64, Stop> {
+        self.or_cancelled(self.session.worker.heard.settled()).await
+    }
+
+    /// Whether nothing changed since where tools lie. What a job made with a part of the old tool
+    /// and a part of the new one, or with another than its hub chose, is no result; and what it did
+    /// not find any more is no fault of the tool's.
+    pub(super) fn tools_are_those(&self, known: u64) -> Result<(), Stop> {
+        if self.session.worker.heard.changes() == known {
+            return Ok(());
+        }
+        Err(Stop::Fault("a tool here changed while the job ran".into()))
     }
 }
