@@ -10,6 +10,8 @@ use super::session::{Out, Session};
 use super::sshfs;
 use crate::paths::Roots;
 use crate::wire::messages::{Files, FromPod};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -201,7 +203,13 @@ pub(super) async fn keep(session: &Rc<Session>) -> String {
     }
     let mut pause = FIRST_PAUSE;
     loop {
-        let why = match mount(session).await {
+        // Without its program nothing is mounted any more: the hub brings another with the next
+        // connection.
+        let program = match own_program() {
+            Ok(program) => program,
+            Err(why) => return why,
+        };
+        let why = match mount(session, &program).await {
             Err(why) => why,
             Ok(mountpoint) => {
                 pause = FIRST_PAUSE;
@@ -217,7 +225,22 @@ pub(super) async fn keep(session: &Rc<Session>) -> String {
     }
 }
 
-async fn mount(session: &Rc<Session>) -> Result<Mountpoint, String> {
+/// This worker's own program, by a name that leads to it or to what has replaced it.
+fn own_program() -> Result<PathBuf, String> {
+    let link = std::fs::read_link("/proc/self/exe").map_err(|e| format!("find myself: {e}"))?;
+    there(link).map_err(|link| format!("the worker's program `{}` is gone", link.display()))
+}
+
+/// What the kernel calls `NAME (deleted)` may have been replaced by another of its name.
+fn there(link: PathBuf) -> Result<PathBuf, PathBuf> {
+    let name = link.as_os_str().as_bytes();
+    let before = name.strip_suffix(b" (deleted)").map(OsStr::from_bytes);
+    let mut names = [Some(link.as_os_str()), before].into_iter().flatten();
+    let found = names.find(|name| Path::new(name).exists());
+    found.map(PathBuf::from).ok_or(link.clone())
+}
+
+async fn mount(session: &Rc<Session>, program: &Path) -> Result<Mountpoint, String> {
     let worker = &session.worker;
     let cache = &worker.config.cache;
     let dir = SessionDir::new(cache).map_err(|e| format!("make a mountpoint: {e}"))?;
@@ -226,9 +249,8 @@ async fn mount(session: &Rc<Session>) -> Result<Mountpoint, String> {
         dir: Some(dir),
         cleaner: worker.cleaner.clone(),
     };
-    let program = std::fs::read_link("/proc/self/exe").map_err(|e| format!("find myself: {e}"))?;
     let wanted = FromPod::Mount {
-        program: program.as_path().into(),
+        program: program.into(),
         at: mountpoint.at.as_path().into(),
     };
     let mut refused = session.refused_mounts();
@@ -255,5 +277,25 @@ async fn mount(session: &Rc<Session>) -> Result<Mountpoint, String> {
                 }
             }
         } => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_program_that_was_replaced_is_found_and_one_that_is_gone_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("worker");
+        let deleted = dir.path().join("worker (deleted)");
+        assert_eq!(there(program.clone()), Err(program.clone()));
+        assert_eq!(there(deleted.clone()), Err(deleted.clone()));
+        fs::write(&program, "").unwrap();
+        assert_eq!(there(program.clone()), Ok(program.clone()));
+        assert_eq!(there(deleted.clone()), Ok(program));
+        fs::write(&deleted, "").unwrap();
+        assert_eq!(there(deleted.clone()), Ok(deleted), "it may be called so");
     }
 }

@@ -47,13 +47,16 @@ lab_reboot() {
 }
 
 # lab_memory_group NAME, lab_memory_limit GROUP BYTES|max: a control group that limits memory, of
-# either version, and how much more than now those in it may have (of version 1: since they are in it)
+# either version, and how much more than now those in it may have (of version 1: since they are in it,
+# or more where the kernel finds no more to take away)
 lab_memory_group() {
   local at; at=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/self/mounts)
   echo "${at:-$lab_cgroup2}/$(cat "$lab/$1/link")"
 }
 lab_memory_limit() {
-  if [ ! -e "$1/memory.max" ]; then echo "${2/max/-1}" >"$1/memory.limit_in_bytes"
+  local bytes=${2/max/-1}
+  if [ ! -e "$1/memory.max" ]; then
+    until echo "$bytes" 2>/dev/null >"$1/memory.limit_in_bytes"; do bytes=$((bytes + (8 << 20))); done
   elif [ "$2" = max ]; then echo max >"$1/memory.max"
   else echo $(($(cat "$1/memory.current") + $2)) >"$1/memory.max"; fi
 }
