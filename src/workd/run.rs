@@ -134,9 +134,10 @@ impl Runner<'_> {
         let mut view = view.map_err(Stop::Fault)?;
         let shown = self.session.shown();
         let sent = shown.tool(offered, &task.job);
-        if sent.is_none() {
-            self.tool(offered, &task.job)?;
-        }
+        let chosen = match &sent {
+            Some(_) => None,
+            None => self.tool(offered, &task.job)?,
+        };
         if let Some(mirror) = self.session.mirror() {
             let made = self.or_cancelled(mirror.until(self.come)).await?;
             made.map_err(Stop::Fault)?;
@@ -161,7 +162,7 @@ impl Runner<'_> {
         let heard = self.tools_known().await?;
         let tool = match &sent {
             Some(_) => sent.clone(),
-            None => self.tool(offered, &task.job)?,
+            None => self.still(chosen, self.tool(offered, &task.job)?)?,
         };
         let given = self.given(&view, tool.as_ref(), &task.job).await?;
         let pass = self.or_cancelled(self.pass()).await?;

@@ -1,6 +1,7 @@
 //! What is left of a job on disk; and whether the pod's tools were all the while what they were.
 
 use super::{Runner, Stop};
+use crate::wire::messages::OfferedTool;
 use crate::workd::view::View;
 use tokio::sync::oneshot;
 
@@ -41,5 +42,22 @@ impl Runner<'_> {
             return Ok(());
         }
         Err(Stop::Fault("a tool here changed while the job ran".into()))
+    }
+
+    /// The tool that there is now, if it is the one that was offered when the job came: by that its
+    /// hub chose.
+    pub(super) fn still(
+        &self,
+        chosen: Option<OfferedTool>,
+        now: Option<OfferedTool>,
+    ) -> Result<Option<OfferedTool>, Stop> {
+        let identities = |tool: &Option<OfferedTool>| {
+            let tool = tool.as_ref();
+            tool.map(|tool| (tool.identity, tool.bare, tool.path.clone()))
+        };
+        if identities(&chosen) == identities(&now) {
+            return Ok(now);
+        }
+        Err(Stop::Declined("the tool here is another one by now".into()))
     }
 }
