@@ -172,6 +172,8 @@ pub enum ToPod {
         job: JobNumber,
         /// The offered tool's index in the pod's last [`FromPod::Offer`]; or see [`ToPod::System`].
         tool: u32,
+        /// That tool's identity; none of one that the hub has sent.
+        chosen: Option<Digest>,
         /// An encoded [`Task`].
         #[serde(with = "serde_bytes")]
         task: Vec<u8>,

@@ -17,7 +17,7 @@ use super::view::View;
 use super::warden::proto::{FromInit, Run};
 use super::warden::{Ended, Init};
 use super::warm::{self, Given};
-use crate::job::{Digest, Ending, Job, Program, Usage};
+use crate::job::{Digest, Ending, Job, Usage};
 use crate::wire::frame::{STDERR, STDOUT};
 use crate::wire::messages::{Finished, FromPod, JobNumber, OfferedTool, Task, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
@@ -55,7 +55,7 @@ impl From<io::Error> for Stop {
 pub(crate) async fn run(
     session: Rc<Session>,
     (job, come, inputs): (JobNumber, u64, Vec<Digest>),
-    tool: u32,
+    (tool, chosen): (u32, Option<Digest>),
     task: Task,
     cancel: Rc<Notify>,
 ) {
@@ -66,6 +66,7 @@ pub(crate) async fn run(
         session: &session,
         number: job,
         come,
+        chosen,
         inputs,
         may_retry: Cell::new(true),
         cancel: &cancel,
@@ -126,6 +127,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) session: &'a Rc<Session>,
     pub(crate) number: JobNumber,
     come: u64,
+    /// The identity of the tool by which the hub chose.
+    chosen: Option<Digest>,
     inputs: Vec<Digest>,
     /// A job that fails may be run once more.
     may_retry: Cell<bool>,
@@ -223,28 +226,6 @@ impl Runner<'_> {
         // Not before: what lies on disk is what was just read.
         self.clean_later(&view, number, gone);
         ended
-    }
-
-    /// The executable, if it is one of the offer's tools.
-    fn tool(&self, tool: u32, job: &Job) -> Result<Option<OfferedTool>, Stop> {
-        if matches!(job.program, Program::InRoot(_)) {
-            return Ok(None);
-        }
-        let offer = self.session.worker.offer.borrow();
-        match offer.tools.get(tool as usize) {
-            // The hub may have chosen by an offer that has changed on the way.
-            Some(offered)
-                if offered.tool == job.need.tool
-                    && job.need.identity.is_none_or(|id| id == offered.identity) =>
-            {
-                Ok(Some(offered.clone()))
-            }
-            _ => {
-                let need = &job.need;
-                let why = format!("the `{}` that was asked for is not offered here", need.tool);
-                Err(Stop::Declined(why))
-            }
-        }
     }
 
     /// What the pod gives to a job of this tool.

@@ -184,9 +184,10 @@ async fn hear<R: AsyncRead + Unpin>(
             ToPod::Start {
                 job,
                 tool,
+                chosen,
                 task,
                 inputs,
-            } => session.start(job, tool, &task, inputs)?,
+            } => session.start(job, (tool, chosen), &task, inputs)?,
             ToPod::Cancel { job } => {
                 if let Some(running) = session.jobs.borrow().get(&job) {
                     running.cancel.notify_one();

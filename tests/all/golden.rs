@@ -337,6 +337,7 @@ fn to_and_from_pod(golden: &mut Golden) {
         ToPod::Start {
             job,
             tool: 3,
+            chosen: Some(Digest([7; 32])),
             task: vec![1, 2, 3],
             inputs: vec![Digest([9; 32])],
         },

@@ -257,6 +257,11 @@ impl Hub {
 
     /// Starts a job.
     pub(crate) fn start(&mut self, spec: &Spec) -> JobNumber {
+        self.start_by(spec, None)
+    }
+
+    /// The same with a tool that was chosen by this identity; none is the one that is offered.
+    pub(crate) fn start_by(&mut self, spec: &Spec, chosen: Option<Digest>) -> JobNumber {
         let job = JobNumber(self.next);
         self.next += 1;
         // The worker offers its tools in the order in which it was given them.
@@ -265,6 +270,7 @@ impl Hub {
         let start = ToPod::Start {
             job,
             tool: place.map_or(u32::MAX, |place| u32::try_from(place).unwrap()),
+            chosen: chosen.or_else(|| Some(self.offer.tools.get(place?)?.identity)),
             task: codec::encode(&spec.task).unwrap(),
             inputs: Vec::new(),
         };

@@ -49,9 +49,11 @@ impl State {
         };
         self.runs.insert(run, running);
         let tool = system::number(tool_index, &there.offer);
+        let chosen = there.offer.tools.get(tool_index).map(|it| it.identity);
         let start = ToPod::Start {
             job: JobNumber(run.0),
             tool,
+            chosen,
             task: waiting.task.clone(),
             inputs,
         };

@@ -1,6 +1,8 @@
-//! What is left of a job on disk; and whether the pod's tools were all the while what they were.
+//! What is left of a job on disk; and which tool it runs, and whether the pod's tools were all the while what they were.
 
 use super::{Runner, Stop};
+use crate::job::{Job, Program};
+use crate::wire::messages::OfferedTool;
 use crate::workd::view::View;
 use tokio::sync::oneshot;
 
@@ -41,5 +43,27 @@ impl Runner<'_> {
             return Ok(());
         }
         Err(Stop::Fault("a tool here changed while the job ran".into()))
+    }
+
+    /// The executable, if it is one of the offer's tools.
+    pub(super) fn tool(&self, tool: u32, job: &Job) -> Result<Option<OfferedTool>, Stop> {
+        if matches!(job.program, Program::InRoot(_)) {
+            return Ok(None);
+        }
+        let offer = self.session.worker.offer.borrow();
+        match offer.tools.get(tool as usize) {
+            // The hub may have chosen by an offer that has changed on the way, or since.
+            Some(offered)
+                if offered.tool == job.need.tool
+                    && self.chosen.is_none_or(|id| id == offered.identity) =>
+            {
+                Ok(Some(offered.clone()))
+            }
+            _ => {
+                let need = &job.need;
+                let why = format!("the `{}` that was asked for is not offered here", need.tool);
+                Err(Stop::Declined(why))
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ impl Session {
     pub(super) fn start(
         self: &Rc<Self>,
         job: JobNumber,
-        tool: u32,
+        tool: (u32, Option<Digest>),
         task: &[u8],
         inputs: Vec<Digest>,
     ) -> Result<(), WireError> {

@@ -2,7 +2,7 @@
 
 use super::{eventually, in_both_views, place, running_with};
 use crate::pod::GCC;
-use cpods::job::{Ending, Role};
+use cpods::job::{Digest, Ending, Role};
 use cpods::wire::blocking::Frame;
 use cpods::wire::messages::{FromPod, ToPod, ViewKind};
 use std::fs;
@@ -59,6 +59,20 @@ fn what_has_no_slot_yet_is_taken_back() {
     hub.connection.send(None, &ToPod::Cancel { job }).unwrap();
     let answer = hub.wait(job).unwrap();
     assert_eq!(answer.end, Some(FromPod::Cancelled { job }));
+}
+
+/// As when it was replaced while the job was on its way, or waited for a slot.
+#[test]
+fn a_tool_that_is_not_the_chosen_one_runs_nothing() {
+    let place = place(&[]);
+    let mut hub = place.hub();
+    let spec = hub.script(&place.root, "echo wrong > f");
+    let job = hub.start_by(&spec, Some(Digest::of(b"the tool of before")));
+    let answer = hub.wait(job).unwrap();
+    let declined =
+        matches!(&answer.end, Some(FromPod::Declined { why, .. }) if why.contains("`sh`"));
+    assert!(declined, "{answer:?}");
+    hub.run(&spec).ok();
 }
 
 #[test]
