@@ -40,4 +40,5 @@ pub use identity::Part;
 pub use offer::Found;
 pub use path::{LAUNCHERS, find_on_path};
 pub use prober::{ProbeError, Prober, default_cache};
+pub use seen::SeenFiles;
 pub use watch::Watch;

@@ -8,7 +8,7 @@ use super::identity::Sources;
 use super::offer::{Found, all_needs, offer, program_files};
 use super::parallel;
 use super::path::{all_on_path, directories};
-use super::seen::Seen;
+use super::seen::{Seen, SeenFiles};
 use super::tree::Forest;
 use crate::rules::{Probe, Rule, RuleSet};
 use crate::wire::messages::OfferedTool;
@@ -151,9 +151,9 @@ impl Prober {
         self.seen.is_unchanged()
     }
 
-    /// The same of files alone: what tools are found where may have changed, but none that was found.
-    pub fn files_are_unchanged(&self) -> bool {
-        self.seen.files_are_unchanged()
+    /// The files among all that: what tools are found where may change without them.
+    pub fn files_seen(&self) -> SeenFiles {
+        self.seen.files()
     }
 
     /// What the program at `path`, called `program`, is. For a rule that covers executables in

@@ -40,24 +40,33 @@ impl Seen {
     /// Whether nothing has changed since, for sure: what changed at all shortly before the first
     /// look could have changed again within the same tick of the clock.
     pub(super) fn is_unchanged(&self) -> bool {
-        self.are_unchanged(|_| true)
-    }
-
-    /// The same of what is no directory: names may come and go around it.
-    pub(super) fn files_are_unchanged(&self) -> bool {
-        self.are_unchanged(|then| then.is_some_and(|then| !then.is_directory()))
-    }
-
-    fn are_unchanged(&self, counts: impl Fn(&Option<Stamp>) -> bool) -> bool {
-        let all: Vec<_> = self
-            .stamps
-            .iter()
-            .filter(|(_, then)| counts(then))
-            .collect();
+        let all: Vec<_> = self.stamps.iter().collect();
         let same = |(path, then): &(&PathBuf, &Option<Stamp>)| {
             stamp(path) == **then && then.is_none_or(|then| then.is_settled(self.began))
         };
         parallel::map(&all, 64, same).into_iter().all(|same| same)
+    }
+
+    /// What is no directory: names may come and go around it.
+    pub(super) fn files(&self) -> SeenFiles {
+        let is_file = |then: &Stamp| !then.is_directory();
+        let files = self.stamps.iter();
+        let files = files.filter(|(_, then)| then.as_ref().is_some_and(is_file));
+        SeenFiles(Self {
+            began: self.began,
+            stamps: files.map(|(path, then)| (path.clone(), *then)).collect(),
+        })
+    }
+}
+
+/// The files of a look that was made, apart from what looks next.
+#[derive(Debug)]
+pub struct SeenFiles(Seen);
+
+impl SeenFiles {
+    /// Whether none has changed since, for sure.
+    pub fn are_unchanged(&self) -> bool {
+        self.0.is_unchanged()
     }
 }
 

@@ -55,9 +55,9 @@ impl Pod {
             .clamp(least, most.max(least))
     }
 
-    /// More runs than slots: some wait there.
+    /// More runs than slots: some wait there. Not on one that takes no more: what it has, it runs.
     pub(super) fn is_crowded(&self) -> bool {
-        self.load() > self.capabilities.slots
+        self.capabilities.slots > 0 && self.load() > self.capabilities.slots
     }
 
     /// How crowded it is, in 1/1024 of its slots, if it is.

@@ -59,6 +59,11 @@ impl Heard {
             .map_or(Ok(false), |(watch, _)| watch.follow(directories))
     }
 
+    /// Hears no more: nobody would look into it.
+    pub(super) fn stop(&self) {
+        self.watch.replace(None);
+    }
+
     /// How many changes there were up to now. The kernel tells of each before whoever makes it goes
     /// on, so that none is missed that a program could have met that has ended. What else happens
     /// in folders of tools, as in one on `PATH` into which a build writes, counts not.
@@ -166,6 +171,10 @@ mod tests {
             heard.is_offered(1);
             assert_eq!(settled.await, 1);
             assert!(!heard.is_in_doubt());
+            // Where nobody looks any more, no job waits.
+            heard.stop();
+            fs::write(&tool, "newer").unwrap();
+            assert_eq!(heard.settled().await, 1);
         });
     }
 }

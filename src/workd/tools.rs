@@ -1,12 +1,12 @@
 //! Which tools the pod has, and when to look again.
 
 use super::worker::{FindTools, Worker};
-use crate::probe::{Prober, default_cache};
+use crate::probe::{Prober, SeenFiles, default_cache};
 use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long it must be quiet after a change: an upgrade of a package changes much.
@@ -17,12 +17,19 @@ const QUIET: Duration = Duration::from_secs(2);
 pub(crate) struct Tools {
     rules: Arc<RuleSet>,
     prober: Mutex<Prober>,
+    /// The files of what is offered; none before there was a look.
+    offered: Mutex<Option<SeenFiles>>,
 }
 
 impl Tools {
     pub(crate) fn new(rules: Arc<RuleSet>) -> Self {
         let prober = Mutex::new(Prober::new(&search_path(), default_cache()));
-        Self { rules, prober }
+        let offered = Mutex::default();
+        Self {
+            rules,
+            prober,
+            offered,
+        }
     }
 
     /// The closure that the worker calls.
@@ -42,20 +49,24 @@ impl Tools {
                 move || this.lock().is_unchanged()
             }),
             files_unchanged: Arc::new(move || {
-                let prober = this.prober.try_lock();
-                prober.is_ok_and(|prober| prober.files_are_unchanged())
+                // Not what the prober has seen, which may just be looking anew.
+                let offered = this.offered.lock();
+                let offered = offered.unwrap_or_else(PoisonError::into_inner);
+                offered.as_ref().is_some_and(SeenFiles::are_unchanged)
             }),
         }
     }
 
     fn look(&self) -> Vec<OfferedTool> {
-        self.lock().probe_all(&self.rules, &search_path())
+        let mut prober = self.lock();
+        let tools = prober.probe_all(&self.rules, &search_path());
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        *offered = Some(prober.files_seen());
+        tools
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Prober> {
-        self.prober
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.prober.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,6 +78,9 @@ pub(super) fn search_path() -> std::ffi::OsString {
 pub(super) async fn refresh_on_change(worker: Rc<Worker>) {
     if let Err(error) = watch(&worker).await {
         tracing::warn!("changes of tools are not noticed by themselves, SIGHUP is: {error}");
+        worker.heard.stop();
+        // Jobs may wait for that already.
+        worker.refresh().await;
     }
 }
 

@@ -70,6 +70,17 @@ fn an_abandoned_run_is_not_taken_back() {
 }
 
 #[test]
+fn what_a_pod_runs_that_takes_no_more_is_not_taken_back() {
+    let (mut env, runs) = crowded();
+    let (pod, capabilities) = (PodId(1), remote(0));
+    env.tell(Event::PodChanged { pod, capabilities });
+    let here = runs[&PodId(2)].iter();
+    let ended: Vec<Action> = here.flat_map(|run| env.finish(*run, SECOND)).collect();
+    let recalled = |it: &Action| matches!(it, Action::RecallRun { .. });
+    assert!(!ended.iter().any(recalled), "{ended:?}");
+}
+
+#[test]
 fn a_pod_that_is_lost_waits_for_nothing() {
     let (mut env, runs) = crowded();
     let here = &runs[&PodId(2)];

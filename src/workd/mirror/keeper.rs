@@ -58,6 +58,8 @@ pub(super) struct Keeper {
     not_before: u64,
     /// Content that may go again.
     uses: Uses,
+    /// And that has gone since it came last.
+    let_go: HashSet<Digest>,
     /// How much there may be; none for as much as there is.
     share: Option<Share>,
     /// It is too much, and nothing may go as long as no job ends and nothing comes.
@@ -123,6 +125,7 @@ impl Keeper {
             spoiled: false,
             not_before: 0,
             uses: Uses::default(),
+            let_go: HashSet::new(),
             share: None,
             crowded: false,
             said_crowded: false,
@@ -214,7 +217,9 @@ impl Keeper {
             Command::Used(names) => self.used(&names),
             Command::Inputs(digests, told) => {
                 let wanted = digests.into_iter().filter(|it| self.lacks(*it));
-                self.wait_for(wanted.collect(), Waiter::Inputs(told));
+                let wanted: HashSet<Digest> = wanted.collect();
+                self.ask_again(&wanted)?;
+                self.wait_for(wanted, Waiter::Inputs(told));
             }
             Command::Failed(since, told) => {
                 self.look(None)?;

@@ -54,6 +54,10 @@ impl Keeper {
         let trees = &self.trees;
         let is_there = |digest| trees.iter().any(|tree| tree.has(digest));
         self.uses.tidy(2 * most + 1000, is_there);
+        if self.let_go.len() > 2 * most + 1000 {
+            self.let_go
+                .retain(|it| trees.iter().any(|tree| tree.holds.lacks(*it)));
+        }
         for digest in later {
             if !self.trees[root].has(digest) {
                 continue;
@@ -88,12 +92,16 @@ impl Keeper {
 
     /// Lets content go until there is not too much of it, or nothing more may go.
     pub(super) fn fit(&mut self, stop: &AtomicBool) -> io::Result<()> {
+        let mut bytes = self.bytes();
+        if let Some(share) = &mut self.share {
+            // Also while nothing may go: others count what is in use by that.
+            share.note(bytes);
+        }
         // What a list that waits will need is counted as here.
         let is_whole = self.whole.len() >= self.roots && self.waiting.is_empty();
         if !is_whole || self.crowded || self.leases.is_none() {
             return Ok(());
         }
-        let mut bytes = self.bytes();
         let Some(share) = &mut self.share else {
             return Ok(());
         };
@@ -113,6 +121,7 @@ impl Keeper {
                 break;
             };
             self.evict(digest, stop)?;
+            self.let_go.insert(digest);
             gone.push(digest);
         }
         for digests in gone.chunks(MOST_ASKED) {

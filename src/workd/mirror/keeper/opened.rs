@@ -34,6 +34,25 @@ impl Keeper {
         Ok(())
     }
 
+    /// A job is to have these, which its hub has sent: what has come before the job did, and had to
+    /// go, comes once more.
+    pub(super) fn ask_again(&mut self, wanted: &HashSet<Digest>) -> io::Result<()> {
+        for digest in wanted.intersection(&self.let_go).copied() {
+            let names = (0..).zip(&self.trees);
+            let mut names =
+                names.flat_map(|(root, tree)| tree.holds.names(digest).map(move |it| (root, it)));
+            let first = names
+                .next()
+                .map(|(root, name)| (root_id(root), name.clone()));
+            if let Some((root, name)) = first
+                && self.asked.insert(digest)
+            {
+                self.tell(FromPod::Opened { root, name, digest })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Content came in.
     pub(super) fn came(&mut self, digest: Digest) -> io::Result<()> {
         for tree in &mut self.trees {
@@ -43,6 +62,7 @@ impl Keeper {
             self.came_later(digest);
         }
         self.asked.remove(&digest);
+        self.let_go.remove(&digest);
         let is_wanted = self.lacking.remove(&digest);
         if !is_wanted && self.trees.iter().any(|tree| tree.has(digest)) {
             self.store.remove(digest)?;

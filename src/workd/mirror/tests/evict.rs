@@ -1,6 +1,7 @@
 //! A copy that may hold only so much.
 
 use super::{NEVER, Pair, whatever_happens};
+use crate::job::Digest;
 use crate::paths::{RootId, RootPath};
 use crate::wire::messages::ToPod;
 use crate::workd::mirror::Command;
@@ -88,6 +89,20 @@ fn what_was_used_least_recently_goes_first() {
     let coming = pair.hub.inputs(&pair.indexes, inputs.iter(), &mut tell);
     sent += coming.unwrap().len();
     assert_eq!(sent, 2);
+}
+
+#[test]
+fn what_went_before_its_job_came_comes_again() {
+    let mut pair = pair(5, 0);
+    assert_eq!(pair.read_there("f0"), large(0));
+    assert!(pair.whole().is_empty());
+    // The hub has sent it, as it knows, and does not by itself once more.
+    let (told, mut here) = tokio::sync::oneshot::channel();
+    let wanted = Command::Inputs(vec![Digest::of(&large(0))], told);
+    pair.pod.keeper.take(wanted, &NEVER).unwrap();
+    assert!(here.try_recv().is_err());
+    while pair.pump() {}
+    here.try_recv().unwrap();
 }
 
 #[test]
