@@ -127,9 +127,8 @@ fn with_hardly_any_room_all_is_right() {
     for n in [0, 1, 2, 3, 0, 1] {
         compile(n);
     }
-    // The hub knew each time that it was gone, and sent it along with the job.
-    let log = farm.log("schedd");
-    assert!(!log.contains(".c` was opened"), "{log}");
+    // The hub knew each time that it was gone, and sent it along with the job; or it had to go anew
+    // before the job came, and came once more.
     // And after both met anew.
     drop(hub);
     let _hub = start_hub(&farm);
@@ -138,8 +137,6 @@ fn with_hardly_any_room_all_is_right() {
     for n in [2, 3, 2] {
         compile(n);
     }
-    let log = farm.log("schedd");
-    assert!(!log.contains(".c` was opened"), "{log}");
     assert_eq!(
         farm.log("pod1").matches("larger than it may be").count(),
         2,
