@@ -17,6 +17,7 @@ asleep() {
 }
 
 part_measure() {
+  hub_has ninja:ninja-build
   back 60
   say "$(asleep 50 2000)"
   say "$(asleep 400 250)"
