@@ -256,7 +256,7 @@ impl Keeper {
             self.gone.clear();
             self.made += 1;
             if everything {
-                self.tell_without(root)?;
+                self.tell_without(root, &self.trees[root].without(), true)?;
                 if self.whole.insert(root) && self.whole.len() == self.roots {
                     self.store.sweep()?;
                 }
@@ -298,11 +298,10 @@ impl Keeper {
         told.map_err(|_| io::Error::other("the session has ended"))
     }
 
-    fn tell_without(&self, root: usize) -> io::Result<()> {
-        let without = self.trees[root].without();
+    fn tell_without(&self, root: usize, digests: &[Digest], first: bool) -> io::Result<()> {
         let root = root_id(root);
-        for digests in without.chunks(MOST_ASKED) {
-            let (digests, first) = (digests.to_vec(), true);
+        for digests in digests.chunks(MOST_ASKED) {
+            let digests = digests.to_vec();
             self.tell(FromPod::Without {
                 root,
                 digests,

@@ -1,11 +1,10 @@
 //! Less content where there is more than may be: what was used least recently goes, as far as its
 //! files can do without it and no job here may be using it.
 
-use super::{Keeper, MOST_ASKED, root_id};
+use super::Keeper;
 use crate::job::Digest;
 use crate::paths::RootPath;
 use crate::wire::files::Change;
-use crate::wire::messages::FromPod;
 use crate::workd::mirror::on_disk::content;
 use crate::workd::mirror::room::Share;
 use crate::workd::mirror::tree::{Tree, With};
@@ -124,15 +123,7 @@ impl Keeper {
             self.let_go.insert(digest);
             gone.push(digest);
         }
-        for digests in gone.chunks(MOST_ASKED) {
-            let (root, digests, first) = (root_id(0), digests.to_vec(), false);
-            self.tell(FromPod::Without {
-                root,
-                digests,
-                first,
-            })?;
-        }
-        Ok(())
+        self.tell_without(0, &gone, false)
     }
 
     /// What was used least recently of what may go.
