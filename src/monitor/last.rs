@@ -26,15 +26,16 @@ pub(super) fn last(most: u32, as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn to_text(job: &LastJob) -> String {
-    let mut text = match job.job {
-        0 => format!(
-            "{} UTC  pod {}: connected, told of",
+    let mut text = match job.program.is_empty() {
+        true => format!(
+            "{} UTC  pod {}: without a job, told of",
             clock(job.begun),
             job.pod
         ),
-        number => format!(
-            "{} UTC  job {number}, {}, on pod {}: {}; told of",
+        false => format!(
+            "{} UTC  job {}, {}, on pod {}: {}; told of",
             clock(job.begun),
+            job.job,
             job.program,
             job.pod,
             times(job)
@@ -113,7 +114,7 @@ mod tests {
             changes: 3,
             ..LastJob::default()
         };
-        let expected = "00:00:00 UTC  pod far: connected, told of 3 changes\n";
+        let expected = "00:00:00 UTC  pod far: without a job, told of 3 changes\n";
         assert_eq!(to_text(&first), expected);
     }
 }

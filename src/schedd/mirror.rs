@@ -5,20 +5,22 @@
 //! says it lacks. A root is read here only through its index, so that what is left out of it, or has
 //! not been seen to be at rest, is never sent.
 
+mod shown;
 mod wanted;
 
 pub(crate) use wanted::find;
 
-use super::by_need::{self, Learned};
+use super::by_need::Learned;
 use super::content::{self, Source};
 use super::left_out::LeftOut;
-use crate::index::{Content, Entry as Found, Index, Kind, LeaveOut, Options};
+use crate::index::{Index, LeaveOut, Options};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, Roots};
-use crate::wire::files::{Change, Entry, EntryKind, More};
+use crate::wire::files::{Change, EntryKind, More};
 use crate::wire::frame::FrameError;
-use crate::wire::messages::{Stamp, ToPod};
+use crate::wire::messages::ToPod;
 use anyhow::Context;
+use shown::change;
 use std::collections::{BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -139,6 +141,15 @@ impl Mirror {
     /// # Errors
     /// A root is not there any more, or a message cannot be made.
     pub(crate) fn update(&mut self, indexes: &mut Indexes, tell: Tell<'_>) -> anyhow::Result<()> {
+        self.settle(indexes)?;
+        self.tell(indexes, Rest::Asked, None, tell)
+    }
+
+    /// Tells what is known to have changed, and looks for no more.
+    ///
+    /// # Errors
+    /// A message cannot be made.
+    pub(super) fn ahead(&mut self, indexes: &Indexes, tell: Tell<'_>) -> anyhow::Result<()> {
         self.tell(indexes, Rest::Asked, None, tell)
     }
 
@@ -155,6 +166,7 @@ impl Mirror {
         digest: Digest,
         tell: Tell<'_>,
     ) -> anyhow::Result<()> {
+        self.settle(indexes)?;
         tell(&ToPod::Gone { digest })?;
         self.has.remove(&digest);
         self.sending.remove(&digest);
@@ -167,10 +179,19 @@ impl Mirror {
         self.tell(indexes, Rest::Closed, Some(number), tell)
     }
 
+    /// Takes in all that happened so far in what this mirror follows.
+    fn settle(&self, indexes: &mut Indexes) -> anyhow::Result<()> {
+        let follows = self.follows.unwrap_or(usize::MAX);
+        for index in indexes.all.iter_mut().take(follows) {
+            index.settle().context("mirror a root")?;
+        }
+        Ok(())
+    }
+
     /// Of the root `always` there is a list, were it empty.
     fn tell(
         &mut self,
-        indexes: &mut Indexes,
+        indexes: &Indexes,
         rest: Rest,
         always: Option<usize>,
         tell: Tell<'_>,
@@ -178,8 +199,8 @@ impl Mirror {
         self.told.resize_with(indexes.all.len(), Told::default);
         let Indexes { all, learned } = indexes;
         let follows = self.follows.unwrap_or(usize::MAX);
-        for (number, index) in all.iter_mut().enumerate().take(follows) {
-            let now = index.settle().context("mirror a root")?;
+        for (number, index) in all.iter().enumerate().take(follows) {
+            let now = index.generation();
             let told = &mut self.told[number];
             let before = std::mem::replace(&mut told.generation, now);
             let again = std::mem::take(&mut told.again);
@@ -330,60 +351,5 @@ fn digest(change: &Change) -> Option<Digest> {
     match change.entry.as_ref()?.what {
         EntryKind::File { digest, .. } => Some(digest),
         _ => None,
-    }
-}
-
-fn change(name: &[u8], found: Option<&Found>) -> Change {
-    let (name, entry) = (Bytes::from(name), found.map(entry));
-    let what = entry.as_ref().map(|entry| &entry.what);
-    Change {
-        later: matches!(what, Some(EntryKind::File { size_bytes, .. })
-            if by_need::is_later(&name, *size_bytes)),
-        name,
-        entry,
-    }
-}
-
-/// What a pod is shown of an entry.
-fn entry(found: &Found) -> Entry {
-    let what = match &found.kind {
-        Kind::File {
-            size_bytes,
-            content: Content::Digest(digest),
-        } => EntryKind::File {
-            digest: *digest,
-            size_bytes: *size_bytes,
-        },
-        // Too large to be read unasked, or written to all the time.
-        Kind::File { .. } | Kind::Unreadable { is_dir: false } => EntryKind::Closed,
-        Kind::Dir => return dir(found.mode | 0o700, found),
-        // What a job finds there must be an error, not that there is nothing: it might go on.
-        Kind::Unreadable { is_dir: true } | Kind::Other => return dir(0, found),
-        Kind::Link { target, .. } => EntryKind::Link {
-            target: Bytes::from(&target[..]),
-        },
-    };
-    Entry {
-        what,
-        mode: found.mode,
-        mtime: stamp(found),
-        group: found.group,
-    }
-}
-
-/// A directory; of no mode if nobody may look into it.
-fn dir(mode: u32, found: &Found) -> Entry {
-    Entry {
-        what: EntryKind::Dir,
-        mode,
-        mtime: stamp(found),
-        group: None,
-    }
-}
-
-fn stamp(found: &Found) -> Stamp {
-    Stamp {
-        seconds: found.mtime.seconds,
-        nanoseconds: found.mtime.nanoseconds,
     }
 }

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Between two looks at what has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// A pod that had a job since then is likely to have another soon.
+const USED_WITHIN: Duration = Duration::from_secs(10 * 60);
+
 /// Names this user's hub on this machine, in hexadecimal digits, the same each time.
 pub(super) fn hub_name() -> String {
     let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
@@ -70,9 +73,9 @@ pub(super) fn none(hub: &Rc<Hub>, index: u32) {
     hub.state.borrow_mut().pods[index as usize].mirror = Mirror::default();
 }
 
-/// Takes in what changes in the roots while no job asks, so that neither a job nor anybody else has
-/// to wait for it all at once, and the kernel need not keep more than it does. Takes a tenth of the
-/// time at most: a file that is just being written is read for nothing.
+/// Takes in what changes in the roots while no job asks, and tells it to pods in use, so that neither
+/// a job nor anybody else has to wait for it all at once, and the kernel need not keep more than it
+/// does. Takes a tenth of the time at most: a file that is just being written is read for nothing.
 async fn look_ahead(hub: Rc<Hub>) {
     let mut pause = LOOK_EVERY;
     loop {
@@ -84,7 +87,45 @@ async fn look_ahead(hub: Rc<Hub>) {
         if let Some(indexes) = &mut hub.state.borrow_mut().indexes {
             indexes.look_ahead();
         }
+        tell_ahead(&hub);
         pause = LOOK_EVERY.max(10 * begun.elapsed());
+    }
+}
+
+/// Tells pods that had a job lately, and have nothing else to hear, what their next one would wait
+/// for. The others learn it with a job: that a machine is on is no reason to send it all that happens.
+fn tell_ahead(hub: &Hub) {
+    let state = &mut *hub.state.borrow_mut();
+    let Some(indexes) = &state.indexes else {
+        return;
+    };
+    for pod in &mut state.pods {
+        let is_used = pod.used.is_some_and(|used| used.elapsed() < USED_WITHIN);
+        let Some(outbox) = pod.outbox.as_ref().filter(|it| is_used && it.is_empty()) else {
+            continue;
+        };
+        if pod.mirror.follows.is_none() {
+            continue;
+        }
+        let (mut list, flow) = (List::default(), &mut pod.flow);
+        let told = pod.mirror.ahead(indexes, &mut |message| {
+            list.see(flow, message);
+            outbox.message(message)
+        });
+        if let Err(error) = told {
+            tracing::warn!("pod `{}`: {error:#}", pod.config.name);
+            outbox.close();
+            continue;
+        }
+        let mut told = LastJob {
+            pod: pod.config.name.clone(),
+            ..LastJob::default()
+        };
+        list.end(&mut pod.flow, &mut told);
+        if !told.sent.is_empty() {
+            state.ledger.begin(None, told);
+        }
+        pod.due.notify_one();
     }
 }
 

@@ -64,6 +64,11 @@ impl Outbox {
         self.bytes.get() > HIGH_WATER_BYTES && !self.closed.get()
     }
 
+    /// Whether everything was sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.get() == 0
+    }
+
     /// Waits until there is room again.
     pub(crate) async fn room(&self) {
         while self.is_full() {

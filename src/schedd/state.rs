@@ -110,6 +110,8 @@ pub(super) struct Pod {
     pub(super) why: String,
     /// When it was connected and offered something, last.
     pub(super) up_since: Option<Instant>,
+    /// When it was given a job, last.
+    pub(super) used: Option<Instant>,
 }
 
 /// What `cpods status` and the summary count.
@@ -134,6 +136,7 @@ impl Hub {
             due: Rc::default(),
             why: NOT_YET.into(),
             up_since: None,
+            used: None,
         });
         let limits = Limits {
             patience_us: u64::try_from(config.patience.as_micros()).unwrap_or(u64::MAX),

@@ -102,9 +102,9 @@ impl MirrorStatus {
 /// What a hub did for one of its last jobs, or for a pod that was connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastJob {
-    /// The hub's number for it; 0 for a pod's first list.
+    /// The hub's number for it; says nothing where there is no program.
     pub job: u64,
-    /// The program's name.
+    /// The program's name; none where a pod was told what there is without a job.
     pub program: String,
     /// The pod's name.
     pub pod: String,

@@ -5,6 +5,7 @@ use crate::sched::{JobId, PodId, RunId};
 use crate::schedd::ledger::{List, micros};
 use crate::schedd::{clock, mirrors, system};
 use crate::wire::messages::{JobNumber, LastJob, ToClient, ToPod};
+use std::time::Instant;
 
 impl State {
     pub(super) fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
@@ -38,6 +39,7 @@ impl State {
             }
         };
         list.end(&mut there.flow, &mut told);
+        there.used = Some(Instant::now());
         self.ledger.begin(Some(run), told);
         there.due.notify_one();
         waiting.run = Some(run);

@@ -68,6 +68,23 @@ fn a_large_header_comes_when_it_is_opened() {
 }
 
 #[test]
+fn a_pod_in_use_is_told_before_its_next_job_asks() {
+    let farm = Farm::without_hub();
+    farm.write("a.c", "int a;\n");
+    let pod = Mirrored::new(farm);
+    pod.farm.cc_remote(&["gcc", "-c", "a.c"]);
+    pod.farm.write("inc/small.h", "#define A 1\n");
+    let copy = pod.copy().join("inc/small.h");
+    let there = wait_for("the header", || fs::read(&copy).ok());
+    assert_eq!(there, b"#define A 1\n");
+    // And of what it lacks, as with a job, only that it is there.
+    pod.farm.write("inc/large.h", large_header(1));
+    let copy = pod.copy().join("inc/large.h");
+    wait_for("the large one", || copy.exists().then_some(()));
+    assert!(is_hollow(&copy));
+}
+
+#[test]
 fn killed_while_a_job_waits_for_content_nothing_wrong_comes_back() {
     let farm = Farm::without_hub();
     farm.write(
