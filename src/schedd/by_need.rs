@@ -14,13 +14,73 @@ const MOST_SMALL_BYTES: u64 = 128 << 10;
 /// Names remembered; the oldest are forgotten first.
 const MOST_NAMES: usize = 16 << 10;
 
-/// Suffixes of what tools make and few read; of lists of dependencies it is Ninja and make that do.
+/// Suffixes of what tools make and few read; of lists of dependencies, and of its own logs, it is
+/// Ninja that does.
 const PRODUCTS: &[&str] = &[
-    "7z", "a", "bc", "bin", "bmp", "bz2", "class", "d", "db", "deb", "dll", "dwo", "dylib", "elf",
-    "exe", "gch", "gcda", "gcno", "gif", "gz", "ico", "iso", "jar", "jpeg", "jpg", "ko", "la",
-    "lib", "lo", "mp3", "mp4", "o", "obj", "ogg", "ova", "pch", "pcm", "pdb", "pdf", "png", "pyc",
-    "rlib", "rmeta", "rpm", "so", "sqlite", "svgz", "tar", "tgz", "tiff", "ttf", "wasm", "wav",
-    "webm", "webp", "whl", "woff", "woff2", "xz", "zip", "zst",
+    "7z",
+    "a",
+    "bc",
+    "bin",
+    "bmp",
+    "bz2",
+    "class",
+    "d",
+    "db",
+    "deb",
+    "dll",
+    "dwo",
+    "dylib",
+    "elf",
+    "exe",
+    "gch",
+    "gcda",
+    "gcno",
+    "gif",
+    "gz",
+    "ico",
+    "iso",
+    "jar",
+    "jpeg",
+    "jpg",
+    "ko",
+    "la",
+    "lib",
+    "lo",
+    "log",
+    "mp3",
+    "mp4",
+    "ninja_deps",
+    "ninja_log",
+    "o",
+    "obj",
+    "ogg",
+    "ova",
+    "pch",
+    "pcm",
+    "pdb",
+    "pdf",
+    "png",
+    "pyc",
+    "rlib",
+    "rmeta",
+    "rpm",
+    "so",
+    "sqlite",
+    "svgz",
+    "tar",
+    "tgz",
+    "tiff",
+    "ttf",
+    "wasm",
+    "wav",
+    "webm",
+    "webp",
+    "whl",
+    "woff",
+    "woff2",
+    "xz",
+    "zip",
+    "zst",
 ];
 
 /// Whether a file's content goes to a pod only when it is needed there.
@@ -120,7 +180,14 @@ mod tests {
     #[test]
     fn what_is_large_or_made_comes_later() {
         let later = |name: &str, size| is_later(&Bytes::from(name), size);
-        for name in ["a.o", "d/libx.so.1.2", "x.PDF", "a.tar.gz", "b.d/c.a"] {
+        for name in [
+            "a.o",
+            "d/libx.so.1.2",
+            "x.PDF",
+            "a.tar.gz",
+            "b.d/c.a",
+            "d/.ninja_log",
+        ] {
             assert!(later(name, 1), "{name}");
             assert!(!later(name, 0), "{name}");
         }

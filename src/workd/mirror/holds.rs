@@ -75,6 +75,43 @@ impl Holds {
         Ok(fd)
     }
 
+    /// Has the file at a name stand for other content, if it has no other name and nobody has opened
+    /// it; false if it cannot. (Its time is then wrong.)
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn change(
+        &mut self,
+        name: &Bytes,
+        (digest, size_bytes): (Digest, u64),
+    ) -> io::Result<bool> {
+        let hold = self.names.get(name).and_then(|fd| self.all.get_mut(fd));
+        let is_free = |hold: &&mut Hold| {
+            hold.names.len() == 1 && hold.opened.is_none() && !lease::is_opened(&hold.file)
+        };
+        let Some(hold) = hold.filter(is_free) else {
+            return Ok(false);
+        };
+        // Who opens it from here on is given the new content.
+        hold.file.set_len(size_bytes)?;
+        let (fd, was) = (
+            hold.file.as_raw_fd(),
+            std::mem::replace(&mut hold.digest, digest),
+        );
+        self.forget_content(was, fd);
+        self.contents.entry(digest).or_default().insert(fd);
+        Ok(true)
+    }
+
+    fn forget_content(&mut self, digest: Digest, fd: RawFd) {
+        if let Some(fds) = self.contents.get_mut(&digest) {
+            fds.remove(&fd);
+            if fds.is_empty() {
+                self.contents.remove(&digest);
+            }
+        }
+    }
+
     /// It has this name, and this time, from now on.
     pub(super) fn name(&mut self, fd: RawFd, name: &Bytes, mtime: Stamp) {
         if let Some(hold) = self.all.get_mut(&fd) {
@@ -203,12 +240,7 @@ impl Holds {
         let over: Vec<(RawFd, Digest)> = over.map(|(fd, hold)| (*fd, hold.digest)).collect();
         for (fd, digest) in over {
             self.all.remove(&fd);
-            if let Some(fds) = self.contents.get_mut(&digest) {
-                fds.remove(&fd);
-                if fds.is_empty() {
-                    self.contents.remove(&digest);
-                }
-            }
+            self.forget_content(digest, fd);
         }
     }
 }

@@ -228,6 +228,21 @@ impl Tree {
         })
     }
 
+    /// Whether a name could stay the file that it is since it lacks both its old content and its new
+    /// one. (Logs of builds, and what tools make: a new file each time is dear, above all where
+    /// many were removed just before.)
+    fn changes_content(&mut self, name: &Bytes, entry: &Entry, store: &Store) -> io::Result<bool> {
+        let EntryKind::File { digest, size_bytes } = entry.what else {
+            return Ok(false);
+        };
+        let was = self.names.get(name);
+        let is_single = was.is_some_and(|was| was.group.is_none()) && entry.group.is_none();
+        if !is_single || self.content.has(digest) || store.has(digest) {
+            return Ok(false);
+        }
+        self.holds.change(name, (digest, size_bytes))
+    }
+
     /// Makes a name what it is to be.
     fn put(&mut self, name: &Bytes, wanted: &Entry, later: bool, with: With<'_>) -> io::Result<()> {
         let mut entry = wanted.clone();
@@ -241,7 +256,9 @@ impl Tree {
             self.note(name, entry, None, with.gate);
             return Ok(());
         }
-        if self.keeps_content(name, &entry) {
+        if self.keeps_content(name, &entry)
+            || later && self.changes_content(name, &entry, with.store)?
+        {
             self.dir.set(name, &entry)?;
             self.holds.set_time(name, entry.mtime);
             self.names.insert(name.clone(), entry);

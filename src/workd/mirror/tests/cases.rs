@@ -54,6 +54,45 @@ fn no_file_is_away_while_its_mode_changes() {
 }
 
 #[test]
+fn a_file_that_nobody_opened_stays_the_same_file() {
+    let mut pair = Pair::new(4);
+    let (here, there) = (pair.root.join("a.o"), pair.pod.place.join("a.o"));
+    let is_hollow = || {
+        let found = fs::metadata(&there).unwrap();
+        found.len() > 0 && found.blocks() == 0
+    };
+    let ino = || fs::metadata(&there).unwrap().ino();
+    let replace = |pair: &mut Pair, content: String| {
+        fs::write(&here, content).unwrap();
+        pair.update();
+        while pair.pump() {}
+        let times = [&here, &there].map(|path| fs::metadata(path).unwrap().modified().unwrap());
+        assert_eq!(times[0], times[1]);
+    };
+    replace(&mut pair, "one".repeat(5_000));
+    let before = ino();
+    replace(&mut pair, "three".repeat(7_000));
+    assert_eq!((ino(), is_hollow()), (before, true));
+    assert_eq!(fs::metadata(&there).unwrap().len(), 35_000);
+    // Whoever opens it has what it stands for now.
+    let (told, read) = std::sync::mpsc::channel();
+    let path = there.clone();
+    std::thread::spawn(move || told.send(fs::read(path)));
+    let content = loop {
+        pair.pod.hear(std::time::Duration::from_millis(20));
+        while pair.pump() {}
+        if let Ok(content) = read.try_recv() {
+            break content.unwrap();
+        }
+    };
+    assert_eq!(content, "three".repeat(7_000).into_bytes());
+    // And what has content is replaced.
+    replace(&mut pair, "two".repeat(6_000));
+    assert_ne!(ino(), before);
+    pair.check("at the end");
+}
+
+#[test]
 fn jobs_wait_until_what_was_gone_is_told_anew() {
     let mut pair = Pair::new(3);
     let file = pair.root.join("a");
