@@ -66,10 +66,12 @@ pub(super) fn introduce(
     };
     if !probe.version.is_empty() {
         let said = ask_well(program, &probe.version, asking)?;
-        introduction.version = first_line(&said);
-        let streams = [said.stdout, said.stderr];
-        let anonymous = streams.map(|text| text.strip_prefix(name).unwrap_or(&text).to_vec());
-        introduction.texts.extend(anonymous);
+        introduction.version = line_with(&said, &probe.version_line);
+        if probe.version_line.is_empty() {
+            let streams = [said.stdout, said.stderr];
+            let anonymous = streams.map(|text| text.strip_prefix(name).unwrap_or(&text).to_vec());
+            introduction.texts.extend(anonymous);
+        }
     }
     if !probe.target.is_empty() {
         let said = ask_well(program, &probe.target, asking)?;
@@ -210,13 +212,15 @@ fn ask_well(program: &Path, args: &[Text], asking: Asking<'_>) -> Result<Said, P
     })
 }
 
-fn first_line(said: &Said) -> String {
+/// The first line with this text, if any; of no text, the first that is not blank.
+fn line_with(said: &Said, wanted: &str) -> String {
     let text = match said.stdout.is_empty() {
         true => &said.stderr,
         false => &said.stdout,
     };
     let text = String::from_utf8_lossy(text);
-    let line = text.lines().find(|line| !line.trim().is_empty());
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let line = lines.find(|line| line.contains(wanted));
     line.unwrap_or_default().trim().into()
 }
 

@@ -166,6 +166,27 @@ fn whatever_decides_results_changes_the_identity() {
 }
 
 #[test]
+fn what_a_tool_says_to_some_only_does_not_count() {
+    let toy = Toy::new();
+    let mut rule = rule("toy", &["toy"]);
+    rule.probe.version_line = "current".into();
+    let script = fs::read_to_string(toy.at("bin/toy")).unwrap();
+    let script = script.replace("echo \"$(basename \"$0\") 1.0\"", "cat \"$home/etc/says\"");
+    toy.program("bin/toy", &script);
+    toy.write("etc/says", "a toy\ncurrent is 7\n");
+    let told = toy.try_probe(&rule).unwrap();
+    assert_eq!(told.version, "current is 7");
+    toy.write("etc/says", "error: no cache\n");
+    let untold = toy.try_probe(&rule).unwrap();
+    assert_eq!(untold.version, "");
+    assert_eq!(untold.identity, told.identity);
+    rule.probe.version_line = "".into();
+    let counted = toy.try_probe(&rule).unwrap();
+    assert_eq!(counted.version, "error: no cache");
+    assert_ne!(counted.identity, told.identity);
+}
+
+#[test]
 fn times_and_inodes_do_not_change_the_identity() {
     let toy = Toy::new();
     let before = toy.probe().identity;

@@ -58,6 +58,7 @@ pub(super) struct Names {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Probe {
     pub(super) version: Option<Vec<String>>,
+    pub(super) version_line: Option<String>,
     pub(super) target: Option<Vec<String>>,
     pub(super) machine: Option<bool>,
     pub(super) program: Option<bool>,

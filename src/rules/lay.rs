@@ -112,6 +112,9 @@ fn probe(probe: &mut Probe, layer: &Layer) -> Result<(), RuleError> {
         }
     };
     set(&mut probe.version, &said.version);
+    if let Some(line) = &said.version_line {
+        probe.version_line = line.clone().into();
+    }
     set(&mut probe.target, &said.target);
     set(&mut probe.programs, &said.programs);
     set(&mut probe.found_files, &said.found_files);

@@ -145,6 +145,9 @@ pub struct Probe {
     /// Arguments with which the program prints its version; its first line is shown to people and
     /// all of it is part of the identity.
     pub version: List<Text>,
+    /// Where not empty: of these lines the one with this text is shown, and none of them is part of
+    /// the identity, since they depend on who asks.
+    pub version_line: Text,
     /// Arguments with which it prints the machine it makes code for; part of the identity.
     pub target: List<Text>,
     /// Whether the result depends on the machine that the tool runs on, which then is part of the

@@ -7,6 +7,7 @@ use crate::job::{Digest, Need};
 use crate::paths::Bytes;
 use crate::probe::{Closure, Found, Prober, Watch, default_cache};
 use crate::rules::RuleSet;
+use crate::wire::messages::OfferedTool;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,9 +23,12 @@ type Key = (String, String, PathBuf);
 /// When it was asked, and what was found.
 type Answer = (Instant, Option<Rc<Own>>);
 
-/// The identity of a tool whose matching was relaxed to its version.
-pub(super) fn by_version(version: &str) -> Digest {
-    Digest::of(version.as_bytes())
+/// The identity of a tool whose matching was relaxed to its version, if it tells one.
+pub(super) fn by_version(tool: &OfferedTool) -> Digest {
+    match tool.version.is_empty() {
+        true => tool.identity,
+        false => Digest::of(tool.version.as_bytes()),
+    }
 }
 
 fn bare(found: &Found) -> Option<Digest> {
@@ -188,7 +192,7 @@ impl Identities {
                     closure: found.closure,
                     path: found.offered.path.as_path().into(),
                     identity: match relaxed {
-                        true => by_version(&found.offered.version),
+                        true => by_version(&found.offered),
                         false => found.offered.identity,
                     },
                     covered: found.covered.iter().map(|it| it.as_path().into()).collect(),

@@ -268,7 +268,7 @@ pub(super) fn capabilities(
         },
         program: tool.program.clone(),
         identity: match config.relaxed.contains(&tool.tool) {
-            true => by_version(&tool.version),
+            true => by_version(tool),
             false => tool.identity,
         },
         bare: system.bare(tool, offer, files),
