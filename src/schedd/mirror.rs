@@ -7,17 +7,17 @@
 
 mod wanted;
 
-pub(crate) use wanted::find;
+pub(crate) use wanted::{Noted, find};
 
 use super::by_need::{self, Learned};
-use super::content::{self, Source};
+use super::content::Source;
 use super::left_out::LeftOut;
 use crate::index::{Content, Entry as Found, Index, Kind, LeaveOut, Options};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, Entry, EntryKind, More};
 use crate::wire::frame::FrameError;
-use crate::wire::messages::{Stamp, ToPod};
+use crate::wire::messages::{SentWhy, Stamp, ToPod};
 use anyhow::Context;
 use std::collections::{BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
@@ -122,6 +122,8 @@ pub(crate) struct Mirror {
     sending: HashSet<Digest>,
     /// Content that is to be sent like that.
     pub(crate) to_send: Vec<(RootId, Source)>,
+    /// What was sent unasked, or is to be, for people who want to know: the first of it.
+    noted: Vec<Noted>,
 }
 
 /// What a mirror was told of a root.
@@ -238,27 +240,25 @@ impl Mirror {
             if change.later && !is_learned() {
                 continue;
             }
-            let source = wanted::source(index, &change.name, digest, size_bytes);
-            let sent = if along + size_bytes <= MOST_ALONG_BYTES {
-                content::send(&source, tell)?
-            } else if change.later {
-                self.push(root, source);
-                continue;
-            } else if rest == Rest::Asked {
-                Some(0)
-            } else {
-                None
+            let why = match change.later {
+                true => SentWhy::Learned,
+                false => SentWhy::Changed,
             };
-            match sent {
-                Some(bytes) => {
-                    along += size_bytes;
-                    self.sent_bytes += bytes;
-                    self.has.insert(digest);
-                }
-                None => {
-                    entry.what = EntryKind::Closed;
-                    closed.insert(change.name.clone());
-                }
+            let source = wanted::source(index, &change.name, (digest, size_bytes), why);
+            let is_told = if along + size_bytes <= MOST_ALONG_BYTES {
+                self.send(root, source, tell)?
+            } else if change.later {
+                self.push(root, source, true);
+                continue;
+            } else {
+                rest == Rest::Asked
+            };
+            if is_told {
+                along += size_bytes;
+                self.has.insert(digest);
+            } else {
+                entry.what = EntryKind::Closed;
+                closed.insert(change.name.clone());
             }
         }
         Ok(closed)
