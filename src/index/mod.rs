@@ -34,7 +34,7 @@ mod walk;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use entry::{Content, Entry, Kind, Time};
 pub use leave_out::{LeaveOut, LeaveOutError, glob, is_temporary};

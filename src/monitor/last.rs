@@ -47,6 +47,8 @@ fn to_text(job: &LastJob) -> String {
             SentWhy::Changed => "had changed",
             SentWhy::Input => "the job names it",
             SentWhy::Asked => "the pod asked for it",
+            SentWhy::Opened => "a job there opened it",
+            SentWhy::Learned => "jobs opened it before",
         };
         let _ = writeln!(text, "    sent {} ({}): {why}", sent.name, size(sent.bytes));
     }

@@ -6,7 +6,7 @@
 use super::mirror::Tell;
 use crate::job::Digest;
 use crate::wire::frame::FrameError;
-use crate::wire::messages::ToPod;
+use crate::wire::messages::{SentWhy, ToPod};
 use rustix::fs::OFlags;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,7 +24,7 @@ const LEVEL: i32 = 1;
 /// A file that is being read.
 #[derive(Debug)]
 struct Reading {
-    digest: Digest,
+    source: Source,
     file: File,
     hasher: Box<blake3::Hasher>,
     left_bytes: u64,
@@ -36,6 +36,8 @@ pub(crate) struct Source {
     pub(crate) digest: Digest,
     pub(crate) path: PathBuf,
     pub(crate) size_bytes: u64,
+    /// Why it is sent.
+    pub(crate) why: SentWhy,
 }
 
 impl Reading {
@@ -49,7 +51,7 @@ impl Reading {
         let found = file.metadata().ok()?;
         let is_it = found.is_file() && found.len() == source.size_bytes;
         is_it.then(|| Self {
-            digest: source.digest,
+            source: source.clone(),
             file,
             hasher: Box::default(),
             left_bytes: source.size_bytes,
@@ -65,13 +67,13 @@ impl Reading {
         self.left_bytes = self.left_bytes.checked_sub(bytes.len() as u64)?;
         self.hasher.update(&bytes);
         let last = bytes.len() < PIECE_BYTES;
-        if last && *self.hasher.finalize().as_bytes() != self.digest.0 {
+        if last && *self.hasher.finalize().as_bytes() != self.source.digest.0 {
             return None;
         }
         Some(Piece {
-            digest: self.digest,
+            digest: self.source.digest,
             packed: zstd::bulk::compress(&bytes, LEVEL).ok()?,
-            last,
+            last: last.then(|| self.source.clone()),
         })
     }
 }
@@ -81,7 +83,8 @@ impl Reading {
 pub(crate) struct Piece {
     digest: Digest,
     packed: Vec<u8>,
-    last: bool,
+    /// All of it has come.
+    last: Option<Source>,
 }
 
 impl Piece {
@@ -97,7 +100,12 @@ impl Piece {
 
     /// Whether no more come.
     pub(crate) fn is_last(&self) -> bool {
-        self.last
+        self.last.is_some()
+    }
+
+    /// What has been sent with it, if no more come.
+    pub(crate) fn ends(&self) -> Option<&Source> {
+        self.last.as_ref()
     }
 
     /// For the pod.
@@ -105,7 +113,7 @@ impl Piece {
         ToPod::Content {
             digest: self.digest,
             packed: self.packed,
-            last: self.last,
+            last: self.last.is_some(),
         }
     }
 }
@@ -119,7 +127,7 @@ pub(super) fn send(source: &Source, tell: Tell<'_>) -> Result<Option<u64>, Frame
     let (mut pieces, mut is_whole) = (Vec::new(), false);
     let mut reading = Reading::open(source);
     while let Some(piece) = reading.as_mut().and_then(Reading::piece) {
-        is_whole = piece.last;
+        is_whole = piece.is_last();
         pieces.push(piece);
         if is_whole {
             break;
@@ -178,10 +186,10 @@ impl Asked {
             // A file costs something even if it is empty.
             bytes += 4096;
             match reading.piece() {
-                None => answers.push(Answer::Gone(reading.digest)),
+                None => answers.push(Answer::Gone(reading.source.digest)),
                 Some(piece) => {
                     bytes += PIECE_BYTES.min(piece.packed.len() * 4);
-                    let last = piece.last;
+                    let last = piece.is_last();
                     answers.push(Answer::Piece(piece));
                     self.open = (!last).then_some(reading);
                 }

@@ -3,23 +3,25 @@
 //! Looks at the messages that go to mirrors and decides nothing. Holds the last jobs only, and of
 //! each the first names only.
 
+use super::mirror::Noted;
 use crate::job::Digest;
+use crate::paths::{RootId, Roots};
 use crate::sched::RunId;
 use crate::wire::files::EntryKind;
 use crate::wire::messages::{LastJob, MirrorStatus, Sent, SentWhy, ToPod};
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Jobs remembered.
 const MOST_JOBS: usize = 100;
 /// Names remembered of each.
 const MOST_SENT: usize = 16;
-/// Names remembered of what a pod asked for.
-const MOST_ASKED: usize = 64;
 
 /// The last jobs of all pods, each with the number of its run, and when it was begun.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    roots: Roots,
     jobs: VecDeque<Entry>,
 }
 
@@ -28,11 +30,29 @@ struct Entry {
     run: Option<RunId>,
     begun: Instant,
     told: LastJob,
+    /// What is sent for it bit by bit.
+    awaits: Vec<Digest>,
 }
 
 impl Ledger {
-    /// A job was given to a pod; without a run, a pod was told what there is.
-    pub(super) fn begin(&mut self, run: Option<RunId>, mut told: LastJob) {
+    /// With none yet.
+    pub(super) fn of(roots: &Roots) -> Self {
+        Self {
+            roots: roots.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What people call a file: by its name below its root, or if it is of no root, by its path.
+    pub(super) fn name(&self, root: RootId, path: &Path) -> String {
+        let top = self.roots.directory(root);
+        let below = top.and_then(|top| path.strip_prefix(top).ok());
+        below.unwrap_or(path).display().to_string()
+    }
+
+    /// A job was given to a pod, and is sent this bit by bit; without a run, a pod was told what
+    /// there is.
+    pub(super) fn begin(&mut self, run: Option<RunId>, mut told: LastJob, awaits: Vec<Digest>) {
         if self.jobs.len() == MOST_JOBS {
             self.jobs.pop_front();
         }
@@ -43,6 +63,7 @@ impl Ledger {
             run,
             begun: Instant::now(),
             told,
+            awaits,
         });
     }
 
@@ -55,11 +76,32 @@ impl Ledger {
         }
     }
 
-    /// Content was sent to a pod, for the job that was given to it last.
-    fn sent(&mut self, pod: &str, sent: Sent) {
+    /// Content was sent to a pod: for the job that awaits it, or else the one given to it last.
+    fn sent(&mut self, pod: &str, digest: Digest, sent: Sent) {
+        let on_it = |entry: &&mut Entry| entry.told.pod == pod;
+        let mut jobs = self.jobs.iter_mut().rev().filter(on_it);
+        let awaits = |entry: &mut Entry| {
+            let at = entry.awaits.iter().position(|it| *it == digest);
+            at.map(|at| entry.awaits.swap_remove(at)).is_some()
+        };
+        let Some(last) = jobs.next() else {
+            return;
+        };
+        let entry = match awaits(last) {
+            true => last,
+            false => jobs.find_map(|it| awaits(it).then_some(it)).unwrap_or(last),
+        };
+        entry.told.add(sent);
+    }
+
+    /// More was told to a pod than with its last job's list.
+    pub(super) fn add(&mut self, pod: &str, told: LastJob) {
         let mut jobs = self.jobs.iter_mut().rev();
         if let Some(entry) = jobs.find(|entry| entry.told.pod == pod) {
-            entry.told.add(sent);
+            entry.told.changes += told.changes;
+            entry.told.more += told.more;
+            entry.told.more_bytes += told.more_bytes;
+            told.sent.into_iter().for_each(|sent| entry.told.add(sent));
         }
     }
 
@@ -77,9 +119,13 @@ impl LastJob {
         if self.sent.len() < MOST_SENT {
             self.sent.push(sent);
         } else {
-            self.more += 1;
-            self.more_bytes += sent.bytes;
+            self.add_nameless(sent.bytes);
         }
+    }
+
+    fn add_nameless(&mut self, bytes: u64) {
+        self.more += 1;
+        self.more_bytes += bytes;
     }
 }
 
@@ -87,8 +133,6 @@ impl LastJob {
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     pub(super) counts: MirrorStatus,
-    /// Names of what the pod asked for.
-    asked: HashMap<Digest, String>,
     /// Bytes of the content that is being sent bit by bit.
     begun: HashMap<Digest, u64>,
 }
@@ -96,42 +140,32 @@ pub(super) struct Flow {
 impl Flow {
     /// The pod is connected anew.
     pub(super) fn begin(&mut self) {
-        self.asked.clear();
         self.begun.clear();
         (self.counts.asked_bytes, self.counts.answered_bytes) = (0, 0);
     }
 
-    /// The pod asked for content, of a file of this name and size.
-    pub(super) fn asked(&mut self, digest: Digest, name: impl Fn() -> String, bytes: u64) {
+    /// The pod asked for content of this size.
+    pub(super) fn asked(&mut self, bytes: u64) {
         self.counts.asked_bytes += bytes;
-        if self.asked.len() < MOST_ASKED {
-            self.asked.insert(digest, name());
-        }
     }
 
-    /// A piece of what it asked for goes to it.
-    pub(super) fn answer(&mut self, message: &ToPod, pod: &str, ledger: &mut Ledger) {
-        let ToPod::Content {
-            digest,
-            packed,
-            last,
-        } = message
-        else {
+    /// A piece of content goes to the pod of this name; the last one `ends` it, and says of what
+    /// file it is, and why it was sent.
+    pub(super) fn answer(
+        &mut self,
+        message: &ToPod,
+        ends: Option<(String, SentWhy)>,
+        (pod, ledger): (&str, &mut Ledger),
+    ) {
+        let ToPod::Content { digest, packed, .. } = message else {
             return;
         };
         self.counts.answered_bytes += self.count(packed);
         let bytes = self.begun.remove(digest).unwrap_or(0) + packed.len() as u64;
-        if !last {
-            self.begun.insert(*digest, bytes);
-            return;
+        match ends {
+            Some((name, why)) => ledger.sent(pod, *digest, Sent { name, bytes, why }),
+            None => drop(self.begun.insert(*digest, bytes)),
         }
-        let name = self.asked.remove(digest);
-        let sent = Sent {
-            name: name.unwrap_or_else(|| digest.to_string()),
-            bytes,
-            why: SentWhy::Asked,
-        };
-        ledger.sent(pod, sent);
     }
 
     fn count(&mut self, packed: &[u8]) -> u64 {
@@ -147,9 +181,7 @@ impl Flow {
 pub(super) struct List {
     changes: u64,
     named_bytes: u64,
-    /// Content, before the list that names it.
     content: Vec<(Digest, u64)>,
-    names: HashMap<Digest, String>,
 }
 
 impl List {
@@ -165,37 +197,42 @@ impl List {
             }
             ToPod::Changes { changes, .. } => {
                 self.changes += changes.len() as u64;
-                for change in changes {
-                    let Some(entry) = &change.entry else { continue };
-                    let EntryKind::File { digest, size_bytes } = entry.what else {
-                        continue;
-                    };
-                    self.named_bytes += size_bytes;
-                    if self.names.len() < self.content.len().min(MOST_SENT)
-                        && self.content.iter().any(|(sent, _)| *sent == digest)
-                    {
-                        self.names.insert(digest, change.name.display().to_string());
-                    }
-                }
+                let entries = changes.iter().filter_map(|change| change.entry.as_ref());
+                let bytes = entries.map(|entry| match entry.what {
+                    EntryKind::File { size_bytes, .. } => size_bytes,
+                    _ => 0,
+                });
+                self.named_bytes += bytes.sum::<u64>();
             }
             _ => {}
         }
     }
 
-    /// It was all; tells what of it is worth telling.
-    pub(super) fn end(mut self, flow: &mut Flow, told: &mut LastJob) {
+    /// It was all; tells what of it is worth telling. Gives what comes bit by bit of what the mirror
+    /// has noted.
+    pub(super) fn end(
+        self,
+        flow: &mut Flow,
+        told: &mut LastJob,
+        (noted, ledger): (Vec<Noted>, &Ledger),
+    ) -> Vec<Digest> {
         flow.counts.changes += self.changes;
         flow.counts.named_bytes += self.named_bytes;
         told.changes = self.changes;
+        let (later, at_once): (Vec<_>, Vec<_>) = noted.into_iter().partition(|it| it.later);
+        let mut at_once = at_once.into_iter().peekable();
         for (digest, bytes) in self.content {
-            let name = self.names.remove(&digest);
-            told.add(Sent {
-                // What no list names is sent because the job does.
-                why: name.as_ref().map_or(SentWhy::Input, |_| SentWhy::Changed),
-                name: name.unwrap_or_else(|| digest.to_string()),
-                bytes,
-            });
+            // Noted in the order in which they are sent; of very many, the first.
+            match at_once.next_if(|it| it.source.digest == digest) {
+                None => told.add_nameless(bytes),
+                Some(Noted { root, source, .. }) => told.add(Sent {
+                    name: ledger.name(root, &source.path),
+                    bytes,
+                    why: source.why,
+                }),
+            }
         }
+        later.into_iter().map(|it| it.source.digest).collect()
     }
 }
 
@@ -210,106 +247,4 @@ pub(super) fn micros(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::files::{Change, Entry, More};
-    use crate::wire::messages::Stamp;
-
-    fn content(text: &[u8]) -> ToPod {
-        ToPod::Content {
-            digest: Digest::of(text),
-            packed: zstd::bulk::compress(text, 1).unwrap(),
-            last: true,
-        }
-    }
-
-    fn named(name: &str, text: &[u8]) -> Change {
-        let entry = Entry {
-            what: EntryKind::File {
-                digest: Digest::of(text),
-                size_bytes: text.len() as u64,
-            },
-            mode: 0o644,
-            mtime: Stamp {
-                seconds: 0,
-                nanoseconds: 0,
-            },
-            group: None,
-        };
-        Change {
-            later: false,
-            name: name.into(),
-            entry: Some(entry),
-        }
-    }
-
-    #[test]
-    fn content_is_counted_and_named() {
-        let (mut flow, mut ledger) = (Flow::default(), Ledger::default());
-        let (new, old, input) = ([b'n'; 5000], [b'o'; 7000], [b'i'; 900]);
-        let mut list = List::default();
-        list.see(&mut flow, &content(&new));
-        list.see(&mut flow, &content(&input));
-        let changes = vec![named("new.h", &new), named("old.h", &old)];
-        list.see(
-            &mut flow,
-            &ToPod::Changes {
-                root: crate::paths::RootId(0),
-                changes,
-                more: More::Nothing,
-            },
-        );
-        let mut told = LastJob {
-            pod: "far".into(),
-            ..LastJob::default()
-        };
-        list.end(&mut flow, &mut told);
-        ledger.begin(Some(RunId(7)), told);
-        flow.asked(Digest::of(&old), || "old.h".into(), 7000);
-        flow.answer(&content(&old), "far", &mut ledger);
-        flow.answer(&content(&old), "other", &mut ledger);
-        ledger.end(RunId(7), 5);
-        let last = ledger.last(10);
-        let sent: Vec<_> = last[0]
-            .sent
-            .iter()
-            .map(|it| (&it.name[..5], it.why))
-            .collect();
-        let input = Digest::of(&input).to_string();
-        assert_eq!(
-            sent,
-            [
-                ("new.h", SentWhy::Changed),
-                (&input[..5], SentWhy::Input),
-                ("old.h", SentWhy::Asked)
-            ]
-        );
-        assert_eq!((last[0].job, last[0].ran_us, last[0].changes), (7, 5, 2));
-        assert!(last[0].there_us.is_some());
-        let counts = flow.counts;
-        assert_eq!(counts.content_bytes, 5000 + 900 + 7000 + 7000);
-        assert_eq!((counts.asked_bytes, counts.named_bytes), (7000, 12_000));
-        assert!(counts.sent_bytes < 1000, "as it travels");
-    }
-
-    #[test]
-    fn no_more_is_kept_than_is_worth_it() {
-        let mut ledger = Ledger::default();
-        for run in 0..1000 {
-            let mut told = LastJob::default();
-            for number in 0..50 {
-                told.add(Sent {
-                    name: String::new(),
-                    bytes: number,
-                    why: SentWhy::Changed,
-                });
-            }
-            ledger.begin(Some(RunId(run)), told);
-        }
-        let last = ledger.last(u32::MAX);
-        assert_eq!(last.len(), MOST_JOBS);
-        assert_eq!(last.last().unwrap().job, 999);
-        assert_eq!((last[0].sent.len(), last[0].more), (MOST_SENT, 50 - 16));
-        assert_eq!(ledger.last(3).len(), 3);
-    }
-}
+mod tests;

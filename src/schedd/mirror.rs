@@ -8,17 +8,17 @@
 mod shown;
 mod wanted;
 
-pub(crate) use wanted::find;
+pub(crate) use wanted::{Noted, find};
 
 use super::by_need::Learned;
-use super::content::{self, Source};
+use super::content::Source;
 use super::left_out::LeftOut;
 use crate::index::{Index, LeaveOut, Options};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, EntryKind, More};
 use crate::wire::frame::FrameError;
-use crate::wire::messages::ToPod;
+use crate::wire::messages::{SentWhy, ToPod};
 use anyhow::Context;
 use shown::change;
 use std::collections::{BTreeSet, HashSet};
@@ -124,6 +124,8 @@ pub(crate) struct Mirror {
     sending: HashSet<Digest>,
     /// Content that is to be sent like that.
     pub(crate) to_send: Vec<(RootId, Source)>,
+    /// What was sent unasked, or is to be, for people who want to know: the first of it.
+    noted: Vec<Noted>,
 }
 
 /// What a mirror was told of a root.
@@ -259,27 +261,25 @@ impl Mirror {
             if change.later && !is_learned() {
                 continue;
             }
-            let source = wanted::source(index, &change.name, digest, size_bytes);
-            let sent = if along + size_bytes <= MOST_ALONG_BYTES {
-                content::send(&source, tell)?
-            } else if change.later {
-                self.push(root, source);
-                continue;
-            } else if rest == Rest::Asked {
-                Some(0)
-            } else {
-                None
+            let why = match change.later {
+                true => SentWhy::Learned,
+                false => SentWhy::Changed,
             };
-            match sent {
-                Some(bytes) => {
-                    along += size_bytes;
-                    self.sent_bytes += bytes;
-                    self.has.insert(digest);
-                }
-                None => {
-                    entry.what = EntryKind::Closed;
-                    closed.insert(change.name.clone());
-                }
+            let source = wanted::source(index, &change.name, (digest, size_bytes), why);
+            let is_told = if along + size_bytes <= MOST_ALONG_BYTES {
+                self.send(root, source, tell)?
+            } else if change.later {
+                self.push(root, source, true);
+                continue;
+            } else {
+                rest == Rest::Asked
+            };
+            if is_told {
+                along += size_bytes;
+                self.has.insert(digest);
+            } else {
+                entry.what = EntryKind::Closed;
+                closed.insert(change.name.clone());
             }
         }
         Ok(closed)

@@ -10,7 +10,7 @@ use super::system::{self, System};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId};
 use crate::wire::codec;
-use crate::wire::messages::{LastJob, OfferedTool, Task};
+use crate::wire::messages::{LastJob, OfferedTool, SentWhy, Task};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -62,8 +62,9 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
         pod: pod.config.name.clone(),
         ..LastJob::default()
     };
-    list.end(&mut pod.flow, &mut told);
-    state.ledger.begin(None, told);
+    let noted = (pod.mirror.take_noted(), &state.ledger);
+    let awaits = list.end(&mut pod.flow, &mut told, noted);
+    state.ledger.begin(None, told, awaits);
     Ok(())
 }
 
@@ -121,9 +122,10 @@ fn tell_ahead(hub: &Hub) {
             pod: pod.config.name.clone(),
             ..LastJob::default()
         };
-        list.end(&mut pod.flow, &mut told);
-        if !told.sent.is_empty() {
-            state.ledger.begin(None, told);
+        let noted = (pod.mirror.take_noted(), &state.ledger);
+        let awaits = list.end(&mut pod.flow, &mut told, noted);
+        if !told.sent.is_empty() || !awaits.is_empty() {
+            state.ledger.begin(None, told, awaits);
         }
         pod.due.notify_one();
     }
@@ -164,9 +166,9 @@ pub(super) fn send(
         tracing::debug!("pod `{name}` lacks {} contents", digests.len());
         let digests = pod.mirror.not_coming(digests);
         let indexes = state.indexes.as_ref();
-        let found = indexes.map(|indexes| mirror::find(indexes, root, &digests));
+        let found = indexes.map(|indexes| mirror::find(indexes, root, &digests, SentWhy::Asked));
         let found = found.unwrap_or_default();
-        note(hub, &mut pod.flow, root, &found);
+        note(&mut pod.flow, &found);
         found
     };
     send_all(hub, pod, root, found, outbox);
@@ -188,20 +190,16 @@ pub(super) fn opened(
         let indexes = state.indexes.as_mut();
         let found = indexes.and_then(|it| pod.mirror.opened(it, root, name, digest));
         let found: Vec<_> = found.into_iter().collect();
-        note(hub, &mut pod.flow, root, &found);
+        note(&mut pod.flow, &found);
         found
     };
     send_all(hub, pod, root, found, outbox);
 }
 
 /// Notes what a pod asked for.
-fn note(hub: &Hub, flow: &mut Flow, root: RootId, found: &[Result<Source, Digest>]) {
-    let top = hub.roots().directory(root);
-    for source in found.iter().flatten() {
-        let below = top.and_then(|top| source.path.strip_prefix(top).ok());
-        let name = || below.unwrap_or(&source.path).display().to_string();
-        flow.asked(source.digest, name, source.size_bytes);
-    }
+fn note(flow: &mut Flow, found: &[Result<Source, Digest>]) {
+    let found = found.iter().flatten();
+    found.for_each(|source| flow.asked(source.size_bytes));
 }
 
 /// A pod is without some content.
@@ -285,9 +283,11 @@ fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> a
         (Answer::Piece(piece), _) => {
             pod.mirror
                 .sent(piece.digest(), piece.bytes(), piece.is_last());
+            let ends = piece.ends();
+            let ends = ends.map(|it| (state.ledger.name(root, &it.path), it.why));
             let message = piece.into_message();
-            let name = &pod.config.name;
-            pod.flow.answer(&message, name, &mut state.ledger);
+            let to = (&*pod.config.name, &mut state.ledger);
+            pod.flow.answer(&message, ends, to);
             outbox.message(&message)?;
         }
         (Answer::Gone(digest), Some(indexes)) => {
@@ -296,7 +296,9 @@ fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> a
                 list.see(flow, message);
                 outbox.message(message)
             })?;
-            list.end(&mut pod.flow, &mut LastJob::default());
+            let (mut told, noted) = (LastJob::default(), pod.mirror.take_noted());
+            list.end(&mut pod.flow, &mut told, (noted, &state.ledger));
+            state.ledger.add(&pod.config.name, told);
         }
         (Answer::Gone(_), None) => {}
     }

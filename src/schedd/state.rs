@@ -150,7 +150,7 @@ impl Hub {
             runs: HashMap::new(),
             pods: pods.collect(),
             counts: Counts::default(),
-            ledger: Ledger::default(),
+            ledger: Ledger::of(&config.roots),
             indexes: None,
             counted: Counted::default(),
             system: System::of(&config.roots),

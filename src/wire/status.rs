@@ -148,4 +148,8 @@ pub enum SentWhy {
     Input,
     /// The pod asked for it.
     Asked,
+    /// A job on the pod opened it.
+    Opened,
+    /// Jobs opened it before.
+    Learned,
 }

@@ -6,6 +6,8 @@ mod left_out;
 mod limit;
 mod many;
 mod slow;
+mod stale;
+mod told;
 
 use crate::sshd::{self, Sshd};
 use crate::support::{Daemon, Farm, bin, text, wait_for};
@@ -58,11 +60,17 @@ fn start_hub(farm: &Farm) -> Daemon {
 }
 
 fn start_hub_of(farm: &Farm, pods: &[&str], socket: &str) -> Daemon {
+    let pods: Vec<_> = pods.iter().map(|name| (*name, String::new())).collect();
+    start_hub_with(farm, &pods, socket)
+}
+
+/// With more lines for each pod.
+fn start_hub_with(farm: &Farm, pods: &[(&str, String)], socket: &str) -> Daemon {
     let config = farm.dir.path().join("hub.toml");
-    let pods = pods.iter().map(|name| {
+    let pods = pods.iter().map(|(name, more)| {
         let pod = farm.dir.path().join(format!("{name}.sock"));
         let pod = pod.display();
-        format!("[[pods]]\nname = \"{name}\"\nunix = \"{pod}\"\nfiles = \"mirror\"\n")
+        format!("[[pods]]\nname = \"{name}\"\nunix = \"{pod}\"\nfiles = \"mirror\"\n{more}")
     });
     fs::write(&config, pods.collect::<String>()).unwrap();
     let log = fs::File::options()

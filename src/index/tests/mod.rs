@@ -4,6 +4,8 @@ mod content;
 mod large;
 mod moves;
 mod names;
+pub(crate) mod operations;
+pub(crate) mod operators;
 mod random;
 mod restart;
 mod scanning;

@@ -1,6 +1,8 @@
 //! Whatever happens, in whatever order: the index is what a fresh walk finds, and whoever applies
 //! its changes has the same.
 
+use super::operations::Random;
+use super::operators::Operators;
 use super::*;
 use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -236,61 +238,23 @@ proptest! {
     }
 }
 
-/// Through a mapping of a file that nobody else truncates meanwhile.
-fn store_in_own(root: &Path, place: Place, worker: u64, byte: u8) -> std::io::Result<()> {
-    let own = path(root, place).with_file_name(format!("mapped{worker}"));
-    let mut open = OpenOptions::new();
-    let file = open.read(true).write(true).create(true).truncate(false);
-    let file = file.open(own)?;
-    file.set_len(8)?;
-    let mapping = Mapping::of(&file);
-    drop(file);
-    mapping.store(usize::from(byte % 8), byte);
-    std::thread::yield_now();
-    mapping.store(usize::from(byte % 7), byte);
-    Ok(())
-}
-
-/// Several at once, while the index is asked: true whenever they pause.
+/// Several processes at once, while the index is asked: true whenever they pause.
 fn storm(pauses: usize, operations: usize, seed: u64) {
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
     let mut space = Space::new();
     let mut mirror = Mirror::default();
+    let mut operators = Operators::new(space.index.root(), 3);
+    let mut random = Random(seed);
     for pause in 0..pauses {
-        let root = space.at("");
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..3u64)
-                .map(|worker| {
-                    let root = root.clone();
-                    let mut bytes = [0; 32];
-                    bytes[..8].copy_from_slice(&(seed + pause as u64).to_le_bytes());
-                    bytes[8] = worker as u8;
-                    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-                    scope.spawn(move || {
-                        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-                        for _ in 0..operations {
-                            let step = step().new_tree(&mut runner).unwrap().current();
-                            let _ = match step {
-                                // See `hold`: here nobody looks in between.
-                                Step::HardLink(..) | Step::Outside(..) => Ok(()),
-                                Step::Mapped(place, byte) => {
-                                    store_in_own(&root, place, worker, byte)
-                                }
-                                step => run(&root, &step),
-                            };
-                        }
-                    })
-                })
-                .collect();
-            while workers.iter().any(|worker| !worker.is_finished()) {
-                space.index.settle().unwrap();
-                mirror.follow(&space.index);
-            }
-        });
+        operators.work(operations, pause % 4 == 3, &mut random);
+        while operators.are_busy() {
+            space.index.settle().unwrap();
+            mirror.follow(&space.index);
+        }
         space.settle();
         mirror.follow(&space.index);
     }
+    println!("seed {seed}: {} operations", operators.done);
+    assert_eq!(operators.done, 3 * pauses * operations);
 }
 
 #[test]

@@ -6,8 +6,21 @@ use crate::job::Digest;
 use crate::paths::{Bytes, RootId, RootPath};
 use crate::schedd::content::{self, Source};
 use crate::wire::frame::FrameError;
+use crate::wire::messages::SentWhy;
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
+
+/// Contents noted for each job.
+const MOST_NOTED: usize = 64;
+
+/// Content that a pod is sent unasked.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(crate) root: RootId,
+    pub(crate) source: Source,
+    /// Bit by bit, and not at once.
+    pub(crate) later: bool,
+}
 
 impl Mirror {
     /// Sends what a job is sure to read and the pod is not known to have; gives what is or will be
@@ -23,7 +36,7 @@ impl Mirror {
     ) -> Result<Vec<Digest>, FrameError> {
         let (mut coming, mut along) = (Vec::new(), 0);
         for RootPath { root, below } in inputs {
-            let Some(source) = named(indexes, *root, below) else {
+            let Some(source) = named(indexes, *root, below, SentWhy::Input) else {
                 continue;
             };
             if self.has.contains(&source.digest) {
@@ -31,26 +44,59 @@ impl Mirror {
             }
             let is_coming = self.sending.contains(&source.digest);
             if !is_coming && along + source.size_bytes <= MOST_ALONG_BYTES {
-                let sent = content::send(&source, tell)?;
-                along += sent.map_or(0, |_| source.size_bytes);
-                if let Some(bytes) = sent {
-                    self.sent_bytes += bytes;
-                    self.has.insert(source.digest);
-                    coming.push(source.digest);
+                let (digest, size_bytes) = (source.digest, source.size_bytes);
+                if self.send(*root, source, tell)? {
+                    along += size_bytes;
+                    coming.push(digest);
                 }
             } else {
                 coming.push(source.digest);
-                self.push(*root, source);
+                self.push(*root, source, true);
             }
         }
         Ok(coming)
     }
 
-    /// Content that is to be sent bit by bit, if it is not on its way already.
-    pub(super) fn push(&mut self, root: RootId, source: Source) {
+    /// Sends content at once; false if it is not to be had.
+    pub(super) fn send(
+        &mut self,
+        root: RootId,
+        source: Source,
+        tell: Tell<'_>,
+    ) -> Result<bool, FrameError> {
+        let Some(bytes) = content::send(&source, tell)? else {
+            return Ok(false);
+        };
+        self.sent_bytes += bytes;
+        self.has.insert(source.digest);
+        self.note(root, source, false);
+        Ok(true)
+    }
+
+    /// Content that is to be sent bit by bit, if it is not on its way already; for a job or not.
+    pub(super) fn push(&mut self, root: RootId, source: Source, for_job: bool) {
         if self.sending.insert(source.digest) {
+            if for_job {
+                self.note(root, source.clone(), true);
+            }
             self.to_send.push((root, source));
         }
+    }
+
+    fn note(&mut self, root: RootId, source: Source, later: bool) {
+        if self.noted.len() < MOST_NOTED {
+            let noted = Noted {
+                root,
+                source,
+                later,
+            };
+            self.noted.push(noted);
+        }
+    }
+
+    /// What was sent since this was asked.
+    pub(crate) fn take_noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.noted)
     }
 
     /// Somebody on the pod waits for this file.
@@ -67,10 +113,10 @@ impl Mirror {
         if !self.sending.insert(digest) {
             return None;
         }
-        let named = named(indexes, root, name).filter(|source| source.digest == digest);
-        match named {
+        let named = named(indexes, root, name, SentWhy::Opened);
+        match named.filter(|source| source.digest == digest) {
             Some(source) => Some(Ok(source)),
-            None => find(indexes, root, &[digest]).pop(),
+            None => find(indexes, root, &[digest], SentWhy::Opened).pop(),
         }
     }
 
@@ -91,9 +137,9 @@ impl Mirror {
         };
         let lacking: HashSet<&Digest> = digests.iter().collect();
         for name in learned.names() {
-            let source = named(indexes, root, name);
+            let source = named(indexes, root, name, SentWhy::Learned);
             if let Some(source) = source.filter(|it| lacking.contains(&it.digest)) {
-                self.push(root, source);
+                self.push(root, source, false);
             }
         }
     }
@@ -121,6 +167,7 @@ pub(crate) fn find(
     indexes: &Indexes,
     root: RootId,
     digests: &[Digest],
+    why: SentWhy,
 ) -> Vec<Result<Source, Digest>> {
     let mut wanted: HashMap<Digest, Result<Source, Digest>> = digests
         .iter()
@@ -133,7 +180,8 @@ pub(crate) fn find(
                 && let Some(found) = wanted.get_mut(&digest)
                 && found.is_err()
             {
-                *found = Ok(source(index, &Bytes::from(name), digest, size_bytes));
+                let name = Bytes::from(name);
+                *found = Ok(source(index, &name, (digest, size_bytes), why));
             }
         }
     }
@@ -142,21 +190,27 @@ pub(crate) fn find(
 }
 
 /// The file of this name, if there is one.
-fn named(indexes: &Indexes, root: RootId, name: &Bytes) -> Option<Source> {
+fn named(indexes: &Indexes, root: RootId, name: &Bytes, why: SentWhy) -> Option<Source> {
     let index = indexes.all.get(usize::from(root.0))?;
     let entry = index.get(name.as_os_str().as_bytes())?;
     match (&entry.kind, entry.digest()) {
         (Kind::File { size_bytes, .. }, Some(digest)) => {
-            Some(source(index, name, digest, *size_bytes))
+            Some(source(index, name, (digest, *size_bytes), why))
         }
         _ => None,
     }
 }
 
-pub(super) fn source(index: &Index, name: &Bytes, digest: Digest, size_bytes: u64) -> Source {
+pub(super) fn source(
+    index: &Index,
+    name: &Bytes,
+    (digest, size_bytes): (Digest, u64),
+    why: SentWhy,
+) -> Source {
     Source {
         digest,
         path: index.root().join(name.as_path()),
         size_bytes,
+        why,
     }
 }

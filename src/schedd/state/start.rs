@@ -38,9 +38,10 @@ impl State {
                 return self.forget_system();
             }
         };
-        list.end(&mut there.flow, &mut told);
         there.used = Some(Instant::now());
-        self.ledger.begin(Some(run), told);
+        let noted = (there.mirror.take_noted(), &self.ledger);
+        let awaits = list.end(&mut there.flow, &mut told, noted);
+        self.ledger.begin(Some(run), told, awaits);
         there.due.notify_one();
         waiting.run = Some(run);
         let running = Running {

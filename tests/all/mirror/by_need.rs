@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// A header of more than a megabyte.
-fn large_header(value: u32) -> String {
+pub(super) fn large_header(value: u32) -> String {
     let mut text = format!("#define VALUE {value}\n");
     for line in 0..20_000 {
         writeln!(

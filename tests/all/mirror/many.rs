@@ -1,7 +1,7 @@
 //! Mirrors beside everything else that goes on: jobs in flight, files that other jobs made, files
 //! that never rest or cannot be read, and many files.
 
-use super::{cache, copies, same, start_hub, start_hub_of, start_named, start_worker};
+use super::{cache, copies, same, start_hub, start_worker};
 use crate::support::{Daemon, Farm, bin, text, wait_for};
 use std::fs;
 use std::io::Write;
@@ -119,82 +119,6 @@ fn what_cannot_be_shown_is_refused_and_not_absent() {
         .arg("--lazy")
         .arg(farm.root.join("disk"))
         .output();
-}
-
-const PODS: [&str; 3] = ["pod1", "pod2", "pod3"];
-
-/// Changes and compiles, while other jobs fly.
-fn never_stale(rounds: u32) {
-    let farm = Farm::without_hub();
-    farm.write("a.h", "");
-    farm.write("a.c", "#include \"a.h\"\n");
-    farm.write("other.c", "#include \"a.h\"\n#include <stdio.h>\n");
-    let _workers: Vec<Daemon> = PODS.map(|name| start_named(&farm, name)).into();
-    let _hub = start_hub_of(&farm, &PODS, "hub.sock");
-    farm.wait_up();
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for number in 0..3 {
-            let mut job = farm.command(bin("cpods-cc"));
-            job.env("CPODS_FALLBACK", "0")
-                .args(["gcc", "-c", "other.c", "-o"]);
-            job.arg(format!("other{number}.o"));
-            let stop = &stop;
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let output = job.output().unwrap();
-                    if !output.status.success() {
-                        println!("{}", text(&output));
-                    }
-                }
-            });
-        }
-        let end = || stop.store(true, Ordering::Relaxed);
-        for round in 0..rounds {
-            // In place, by a rename, nearer by, and of one size always.
-            let line = format!("int a = {};\n", 10_000 + round);
-            match round % 3 {
-                0 => drop(farm.write("a.h", &line)),
-                1 => {
-                    let aside = farm.write("a.h.new", &line);
-                    fs::rename(aside, farm.root.join("a.h")).unwrap();
-                }
-                _ => drop(farm.write("sub/a.h", &line)),
-            }
-            let dir = if round % 3 == 2 { "-Isub" } else { "-I." };
-            farm.write("a.c", "#include <a.h>\n");
-            let output = farm.cc(&["gcc", dir, "-c", "a.c", "-o", "a.o"]);
-            if !output.status.success() {
-                end();
-            }
-            assert!(output.status.success(), "{}", text(&output));
-            let object = farm.read("a.o");
-            let value = (10_000 + round).to_le_bytes();
-            let is_new = object.windows(4).any(|bytes| bytes == value);
-            if !is_new {
-                end();
-            }
-            assert!(is_new, "round {round}");
-        }
-        end();
-    });
-    let status = farm.status().unwrap();
-    assert_eq!(status["failed"], 0, "{status}");
-    for pod in 0..3 {
-        let finished = status["pods"][pod]["finished"].as_u64().unwrap();
-        assert!(finished > 0, "{status}");
-    }
-}
-
-#[test]
-fn nothing_stale_on_three_pods_with_jobs_in_flight() {
-    never_stale(100);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn nothing_stale_on_three_pods_with_jobs_in_flight_for_long() {
-    never_stale(2000);
 }
 
 /// In kilobytes.

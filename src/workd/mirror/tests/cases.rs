@@ -5,7 +5,7 @@ use crate::job::Digest;
 use crate::paths::RootId;
 use crate::wire::codec;
 use crate::wire::files::{Change, Entry, EntryKind, More};
-use crate::wire::messages::{Stamp, ToPod};
+use crate::wire::messages::{SentWhy, Stamp, ToPod};
 use rustix::fs::{CWD, FileType, Mode};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -131,7 +131,7 @@ fn what_could_not_be_read_once_is_told_again() {
     // Away while it is read, and there again before anybody looks: no change for the index.
     let aside = pair.root.join("../aside");
     fs::rename(&file, &aside).unwrap();
-    let answers = Asked::new(find(&pair.indexes, root, &digests)).turn();
+    let answers = Asked::new(find(&pair.indexes, root, &digests, SentWhy::Asked)).turn();
     fs::rename(&aside, &file).unwrap();
     assert!(matches!(answers[..], [Answer::Gone(_)]), "{answers:?}");
     let way = &mut pair.on_the_way;

@@ -1,8 +1,7 @@
-//! What happens to the files of a root, at random, and what a walk finds there.
+//! What may happen to the files of a root, at random.
 
-use crate::job::Digest;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
-use std::collections::BTreeMap;
+use rustix::process::{Signal, getpid, kill_process};
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -12,10 +11,10 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Numbers that follow from a seed (splitmix64, by S. Vigna, in the public domain).
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +22,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
 
@@ -44,7 +43,7 @@ fn place(root: &Path, random: &mut Random) -> PathBuf {
 }
 
 /// Mostly small, and often the same; sometimes more than goes along with a list, or is one piece.
-pub(super) fn content(byte: u8) -> Vec<u8> {
+pub(crate) fn content(byte: u8) -> Vec<u8> {
     match byte {
         0..4 => Vec::new(),
         4..6 => vec![byte; 300 << 10],
@@ -55,7 +54,7 @@ pub(super) fn content(byte: u8) -> Vec<u8> {
 }
 
 /// What may be done while others do something, too. Whether it can be done is of no interest.
-pub(super) fn step(root: &Path, random: &mut Random) -> io::Result<()> {
+pub(crate) fn step(root: &Path, random: &mut Random) -> io::Result<()> {
     let (at, to) = (place(root, random), place(root, random));
     let byte = random.byte();
     match random.below(40) {
@@ -113,27 +112,35 @@ pub(super) fn step(root: &Path, random: &mut Random) -> io::Result<()> {
 }
 
 /// Makes one file known by two names, which an index must see before either is used.
-pub(super) fn link(root: &Path, random: &mut Random) -> io::Result<()> {
+pub(crate) fn link(root: &Path, random: &mut Random) -> io::Result<()> {
     fs::hard_link(place(root, random), place(root, random))
 }
 
 /// In files that nobody else has names for: links, and stores through a mapping.
-pub(super) fn own(root: &Path, worker: usize, random: &mut Random) -> io::Result<()> {
-    let own = root.join(format!("own{worker}"));
-    let mut open = OpenOptions::new();
-    let file = open.read(true).write(true).create(true).truncate(false);
-    let file = file.open(&own)?;
+pub(crate) fn own(root: &Path, worker: usize, random: &mut Random) -> io::Result<()> {
+    let file = open_own(root, worker)?;
+    let own = own_path(root, worker);
     match random.below(4) {
-        0 => fs::hard_link(&own, root.join(format!("own{worker}.{}", random.below(4)))),
+        0 => fs::hard_link(own, root.join(format!("own{worker}.{}", random.below(4)))),
         1 => overwrite(
             &root.join(format!("own{worker}.{}", random.below(4))),
             random.byte(),
         ),
-        _ => {
-            file.set_len(8)?;
-            store(file, random)
-        }
+        _ => store(file, random),
     }
+}
+
+fn own_path(root: &Path, worker: usize) -> PathBuf {
+    root.join(format!("own{worker}"))
+}
+
+/// Of a length that may be mapped.
+fn open_own(root: &Path, worker: usize) -> io::Result<fs::File> {
+    let mut open = OpenOptions::new();
+    let file = open.read(true).write(true).create(true).truncate(false);
+    let file = file.open(own_path(root, worker))?;
+    file.set_len(MAPPED_BYTES as u64)?;
+    Ok(file)
 }
 
 fn overwrite(path: &Path, byte: u8) -> io::Result<()> {
@@ -153,52 +160,46 @@ fn set_mtime(path: &Path, tv_sec: i64, tv_nsec: i64) -> io::Result<()> {
 
 /// Stores into a file of 8 bytes through a mapping that outlives the file's being open.
 fn store(file: fs::File, random: &mut Random) -> io::Result<()> {
-    let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    let fd = file.as_raw_fd();
-    // SAFETY: a new mapping at a place of the kernel's choice touches no memory in use.
-    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 8, access, shared, fd, 0) };
-    if mapped == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    drop(file);
+    let mapped = map(file)?;
     for _ in 0..2 {
-        let at = random.below(8);
-        // SAFETY: within the mapping, and nobody else truncates the file.
-        unsafe { mapped.cast::<u8>().add(at).write_volatile(random.byte()) };
+        poke(mapped, random);
         std::thread::yield_now();
     }
-    // SAFETY: mapped above with this length, and not used any more.
-    unsafe { libc::munmap(mapped, 8) };
+    // SAFETY: mapped by `map` with this length, and not used any more.
+    unsafe { libc::munmap(mapped.cast(), MAPPED_BYTES) };
     Ok(())
 }
 
-/// What a walk finds at each name: what it is, mode, time, and the least of the names that it
-/// shares its inode with.
-pub(super) type Seen = BTreeMap<Vec<u8>, (String, u32, (i64, i64), Option<Vec<u8>>)>;
+const MAPPED_BYTES: usize = 8;
 
-/// Modes are as a copy has them: its owner may read everything, and look into all directories.
-pub(super) fn seen(root: &Path) -> Seen {
-    let walk = walkdir::WalkDir::new(root).sort_by_file_name();
-    let (mut least, mut all) = (BTreeMap::new(), Seen::new());
-    for found in walk {
-        let found = found.unwrap();
-        let stat = found.path().symlink_metadata().unwrap();
-        let name = found.path().strip_prefix(root).unwrap();
-        let name = name.as_os_str().as_bytes().to_vec();
-        let bits = stat.mode() & 0o777;
-        let (what, mode) = if stat.is_file() {
-            let content = fs::read(found.path()).unwrap();
-            let what = format!("{} bytes {}", content.len(), Digest::of(&content));
-            (what, bits | 0o400)
-        } else if stat.is_symlink() {
-            let target = fs::read_link(found.path()).unwrap();
-            (format!("-> {}", target.display()), 0)
-        } else {
-            (format!("{:?}", stat.file_type()), bits | 0o700)
-        };
-        let group = (stat.is_file() && stat.nlink() > 1)
-            .then(|| least.entry(stat.ino()).or_insert(name.clone()).clone());
-        all.insert(name, (what, mode, (stat.mtime(), stat.mtime_nsec()), group));
+/// Maps a file of at least so many bytes.
+fn map(file: fs::File) -> io::Result<*mut u8> {
+    let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    let (fd, any) = (file.as_raw_fd(), std::ptr::null_mut());
+    // SAFETY: a new mapping at a place of the kernel's choice touches no memory in use.
+    let mapped = unsafe { libc::mmap(any, MAPPED_BYTES, access, shared, fd, 0) };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
     }
-    all
+    Ok(mapped.cast())
+}
+
+fn poke(mapped: *mut u8, random: &mut Random) {
+    let at = random.below(MAPPED_BYTES);
+    // SAFETY: within what `map` gave, and nobody else truncates the file.
+    unsafe { mapped.add(at).write_volatile(random.byte()) };
+}
+
+/// Ends this process in the midst of writing: one file is open, and another one mapped.
+pub(crate) fn die(root: &Path, worker: usize, random: &mut Random) -> ! {
+    let at = place(root, random);
+    let open = fs::File::create(at).and_then(|file| {
+        file.write_all_at(&content(random.byte()), 0)?;
+        Ok(file)
+    });
+    if let Ok(mapped) = open_own(root, worker).and_then(map) {
+        poke(mapped, random);
+    }
+    let died = kill_process(getpid(), Signal::KILL);
+    unreachable!("{died:?}, with {open:?}")
 }
