@@ -62,6 +62,16 @@ C
   [ "$said" = 'after same ninja: no work to do. ' ] || echo "the one after it: $said"
 }
 
+# clock_up: boots it; what a person does on a new machine
+clock_up() {
+  say "booting a machine"
+  lab_machine clock bookworm-kernel
+  farm_mirror clock
+  farm_ready clock
+  farm_cable clock 3
+  farm_known clock
+}
+
 part_clock() {
   local why
   if ! why=$(lab_machine_can); then
@@ -70,12 +80,7 @@ part_clock() {
     return
   fi
   hub_has ninja:ninja-build
-  say "booting a machine"
-  lab_machine clock bookworm-kernel
-  farm_mirror clock
-  farm_ready clock
-  farm_cable clock 3
-  farm_known clock
+  [ -n "${CPODS_LAB_KEEP:-}" ] && lab__pid "$lab/clock/pid" >/dev/null || clock_up
   hub 'cat >cpods/ansible/clock.yml' <<<"$clock_pod"
   verdict "site.yml with one more pod, a machine" "$(played site -i inventory.yml -i clock.yml)"
   verdict "start.yml with it" "$(played start -i inventory.yml -i clock.yml)"
@@ -84,8 +89,7 @@ part_clock() {
     clock_checked "a clock that is set two hours back, an hour off" clock_two_hours_back
     clock_checked "a clock that is set right" clock_hour_on
   done
-  lab__end "$lab/clock/mirror"
-  lab_down clock
+  [ -n "${CPODS_LAB_KEEP:-}" ] || { lab__end "$lab/clock/mirror"; lab_down clock; }
   verdict "site.yml without it" "$(played site)"
   verdict "start.yml without it" "$(played start)"
 }
