@@ -15,12 +15,17 @@ const UNKNOWN_COST_US: u64 = 100_000;
 const ONE: u32 = 1024;
 
 /// The lower the better: how long a job would take there, seen from how long such jobs took there
-/// before and how full it would be. Of two alike, a job goes to an idle slot before it waits for a
-/// busy one; a pod more than twice as slow stands back behind a little waiting at a fast one.
+/// before and how full it would be. Of two alike, and also where they look a third apart, which what
+/// is measured of them may be by chance, a job goes to an idle slot before it waits for a busy one; a
+/// pod more than twice as slow stands back behind a little waiting at a fast one.
 pub(super) fn score(pod: &Pod, speed: u32, load: u32) -> Step {
     let slots = u64::from(pod.capabilities.slots.max(1));
-    let full = slots + u64::from(load) + 1;
-    Step::of(u64::from(speed).saturating_mul(full) / slots)
+    let load = u64::from(load) + 1;
+    let waiting = match load.saturating_sub(slots) {
+        0 => 0,
+        before => before + slots / 4,
+    };
+    Step::of(u64::from(speed).saturating_mul(slots + load + waiting) / slots)
 }
 
 impl Core {

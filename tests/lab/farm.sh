@@ -74,27 +74,33 @@ farm_ready() {
 }
 farm_port=3142
 
-# farm_mirror: packages for the guests
+# farm_mirror POD...: packages for guests, as long as the first of them is up
 farm_mirror() {
   local pod addresses=() address
-  for pod in hub "${farm_pods[@]}"; do
+  for pod; do
     address=$(cat "$lab/$pod/address")
     addresses+=("${address%.*}.$((${address##*.} - 1))")
   done
   (
     setsid python3 "$top/tests/lab/packages.py" --mirror "$(lab__mirror bookworm)" --port $farm_port \
-      --keep "$lab/packages" "${addresses[@]}" </dev/null >"$lab/hub/mirror.log" 2>&1 &
-    lab__note $! "$lab/hub/mirror"
+      --keep "$lab/packages" "${addresses[@]}" </dev/null >"$lab/$1/mirror.log" 2>&1 &
+    lab__note $! "$lab/$1/mirror"
   )
   for _ in {1..100}; do
-    ! grep -qs ready "$lab/hub/mirror.log" || return 0
+    ! grep -qs ready "$lab/$1/mirror.log" || return 0
     sleep 0.1
   done
-  die "no packages for guests: $(cat "$lab/hub/mirror.log")"
+  die "no packages for guests: $(cat "$lab/$1/mirror.log")"
 }
 
 # hub CMD...: as the hub's user, with what a login gives
 hub() { lab_ssh hub -- "PATH=\$HOME/.local/bin:\$PATH; $*"; }
+
+# farm_known POD: the hub's user can log in there
+farm_known() {
+  hub cat .ssh/id_ed25519.pub | lab_ssh "$1" 'cat >>.ssh/authorized_keys'
+  echo "$1 $(cut -d ' ' -f 1,2 "$lab/keys/host-$1.pub")" | hub 'cat >>.ssh/known_hosts'
+}
 
 # farm_up: the guests, as they come from the shop; the hub's user can log in on the pods
 farm_up() {
@@ -107,15 +113,12 @@ farm_up() {
     [ "$pod" = other ] && lab_guest "$pod" trixie-bare || lab_guest "$pod" bookworm-bare
   done
   wait
-  farm_mirror
+  farm_mirror hub "${farm_pods[@]}"
   for pod in hub "${farm_pods[@]}"; do farm_ready "$pod"; done
   for pod in "${farm_pods[@]}"; do farm_cable "$pod" $((number++)); done
   # A key of the hub's user, and what `ssh-copy-id` and a first login do.
   hub "ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519"
-  for pod in "${farm_pods[@]}"; do
-    hub cat .ssh/id_ed25519.pub | lab_ssh "$pod" 'cat >>.ssh/authorized_keys'
-    echo "$pod $(cut -d ' ' -f 1,2 "$lab/keys/host-$pod.pub")" | hub 'cat >>.ssh/known_hosts'
-  done
+  for pod in "${farm_pods[@]}"; do farm_known "$pod"; done
   # The project, as built, and Ansible.
   python=$(hub 'python3 -c "import sys; print(\"%d.%d\" % sys.version_info[:2])"')
   farm_ansible "$python"
@@ -156,7 +159,8 @@ playbook() {
 
 # farm_down: ends the guests, and removes them
 farm_down() {
-  lab__end "$lab/hub/mirror"
+  local helper
+  for helper in "$lab"/*/mirror "$lab"/*/far; do lab__end "$helper"; done
   lab_down --all
 }
 

@@ -12,8 +12,9 @@ case $farm_projects,$* in *literate*) CPODS_LAB_TOOLS=all ;; *,sample) CPODS_LAB
 . "$top/tests/lab/security.sh"
 . "$top/tests/lab/hubs.sh"
 . "$top/tests/lab/measure.sh"
+. "$top/tests/lab/clock.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt security upgrade hubs measure stop lint
+[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt security upgrade hubs measure clock stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""

@@ -1,7 +1,8 @@
 # A lab of pods on one machine; to be sourced after scripts/lib.sh, and used by root.
 # Guests are booted Debian systems (systemd-nspawn), namespace pods a lighter kind: this machine's
 # own file system behind an sshd and a network of their own. `ssh -F "$lab/ssh_config" NAME` logs in
-# to either as the ordinary user `dev`; no configuration or known host outside $lab is read.
+# to either as the ordinary user `dev`; no configuration or known host outside $lab is read. Machines
+# (lab_machine.sh) are guests with a kernel, and so a clock, of their own.
 #
 # Nothing is mounted in the machine's own mount namespace but /run/netns/*: the mounts of a pod die
 # with its processes. So what a crashed test leaves behind is processes, a network namespace, a
@@ -14,6 +15,8 @@ lab_cgroup2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
 . "$top/tests/support/lab_base.sh"
 # shellcheck source=tests/support/lab_faults.sh
 . "$top/tests/support/lab_faults.sh"
+# shellcheck source=tests/support/lab_machine.sh
+. "$top/tests/support/lab_machine.sh"
 
 # lab_can: whether this machine can be a lab; says on stdout why not
 lab_can() {
@@ -230,13 +233,9 @@ lab_guest() {
   lab__wait "$1" 90
 }
 
-lab__in_guest() {
-  local name=$1 base=$lab/base-$2 user=$3 dir=$lab/$1 root=$lab/$1/root link code other
-  link=$(cat "$dir/link")
-  # The base stays as it is, below an overlay; where overlay is refused (the lab lies on an overlay
-  # itself), a copy takes its place.
-  mount -t overlay overlay -o "lowerdir=$base,upperdir=$dir/upper,workdir=$dir/work" "$root" \
-    || cp -a --reflink=auto "$base/." "$root/"
+# lab__tree_of NAME ROOT USER: what makes a Debian tree that of one guest
+lab__tree_of() {
+  local name=$1 root=$2 user=$3
   echo "$name" >"$root/etc/hostname"
   printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" >"$root/etc/hosts"
   [ "$user" = root ] || chroot "$root" useradd -u 1000 --no-create-home -s /bin/bash "$user"
@@ -244,6 +243,16 @@ lab__in_guest() {
   echo 'HostKey /etc/ssh/ssh_host_ed25519_key' >"$root/etc/ssh/sshd_config.d/lab.conf"
   install -d -m 700 "$root/root/.ssh"
   install -m 600 "$lab/keys/id.pub" "$root/root/.ssh/authorized_keys"
+}
+
+lab__in_guest() {
+  local name=$1 base=$lab/base-$2 user=$3 dir=$lab/$1 root=$lab/$1/root link code other
+  link=$(cat "$dir/link")
+  # The base stays as it is, below an overlay; where overlay is refused (the lab lies on an overlay
+  # itself), a copy takes its place.
+  mount -t overlay overlay -o "lowerdir=$base,upperdir=$dir/upper,workdir=$dir/work" "$root" \
+    || cp -a --reflink=auto "$base/." "$root/"
+  lab__tree_of "$name" "$root" "$user"
   lab__home "$name" 1000
   mkdir -p "$root/home/$user"
   # systemd wants a cgroup tree that is its own, and systemd 257 none but version 2: show nspawn that
@@ -310,7 +319,9 @@ lab__in_namespace() {
 
 # lab_exec NAME CMD...: as root inside
 lab_exec() {
-  local leader; leader=$(lab__leader "$1"); shift
+  local leader
+  if [ -e "$lab/$1/disk" ]; then lab__exec_machine "$@"; return; fi
+  leader=$(lab__leader "$1"); shift
   nsenter -t "$leader" -m -u -i -n -p -r -w env -i HOME=/root LANG=C.UTF-8 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }

@@ -7,7 +7,7 @@ lab_far() {
   lab__end "$dir/relay"
   : >"$dir/relay.port"
   (
-    setsid python3 "$top/tests/support/relay.py" --listen 127.0.0.1:0 --rtt-ms "$2" ${3:+--mbit "$3"} \
+    setsid python3 "$top/tests/support/lab_relay.py" --listen 127.0.0.1:0 --rtt-ms "$2" ${3:+--mbit "$3"} \
       --to "$(cat "$dir/address"):22" </dev/null >"$dir/relay.port" 2>"$dir/relay.log" &
     lab__note $! "$dir/relay"
   )

@@ -1,0 +1,95 @@
+# A pod whose clock is wrong, and becomes so in mid-build; sourced by test.sh. Guests share this
+# machine's clock, so the pod is a machine of its own.
+# shellcheck shell=bash disable=SC2154,SC2016
+
+# (Beside the inventory, which it adds to.)
+clock_pod='
+cpods_pods:
+  hosts:
+    clock:
+      cpods_tools: [gcc]
+      cpods_slots: 4'
+
+# clock_set SECONDS: so much on, and what the pod has done until then
+clock_set() { lab_clock clock "$1"; clock_done=$(clock_finished); }
+clock_hour_on() { clock_set 3600; }
+clock_two_hours_back() { clock_set -7200; }
+clock_finished() {
+  hub 'cpods status --json' </dev/null | python3 -c '
+import json, sys
+print(sum(pod["finished"] for pod in json.load(sys.stdin)["pods"] if pod["name"] == "clock"))'
+}
+
+# clock_checked NAME HIT: a build on all pods, in which the clock is set; then what follows from it
+clock_checked() {
+  local name=$1 off
+  fault -p clock "$name" "$2"
+  off=$(($(lab_exec clock date +%s) - $(date +%s)))
+  say "$project: $name: the pod's clock is $off s off; of its jobs $clock_done ended before, $(($(clock_finished) - clock_done)) after"
+  verdict "$project: $name: no result is of the future" \
+    "$(hub "find work/$project/build -type f -newermt 'now + 1 second' | head -n 3" </dev/null)"
+  verdict "$name: what is edited while a job runs is built again, and nothing else is" "$(clock_edited 2>&1)"
+}
+
+# clock_edited: on that pod alone two jobs; in mid-job the file that one of them has read is changed
+clock_edited() {
+  local building said
+  hub 'rm -rf work/clock && mkdir work/clock && cd work/clock && cat >slow.c && gcc -o slow slow.c
+    printf "%s\n" "rule slow" "  command = cpods-cc ./slow \$in \$out" \
+      "build one: slow in" "build two: slow same" >build.ninja
+    echo before >in; echo same >same' <<'C'
+#include <stdio.h>
+#include <unistd.h>
+int main(int count, char **words) {
+  char line[99] = "";
+  fgets(line, sizeof line, fopen(words[1], "r"));
+  sleep(3);
+  return fputs(line, fopen(words[2], "w")) < 0;
+}
+C
+  local ninja='cd work/clock && cpods run -q --root ~/work --pod clock -- env CPODS_FALLBACK=0 ninja -j4'
+  hub "$ninja" >"$log.clock" 2>&1 </dev/null & building=$!
+  for _ in {1..200}; do
+    [ "$(lab_exec clock pgrep -cx slow </dev/null)" != 2 ] || break
+    sleep 0.1
+  done
+  sleep 1
+  hub 'echo after >work/clock/in' </dev/null
+  wait $building || { echo "the first build fails: $(tail -n 3 "$log.clock")"; return; }
+  said=$(hub "cat work/clock/one; $ninja -v" </dev/null | grep -oE '^before|\./slow.*|no work.*' | tr '\n' ' ')
+  [ "$said" = 'before ./slow in one ' ] || echo "the next build: $said"
+  said=$(hub "cat work/clock/one work/clock/two; $ninja" </dev/null | grep -v '^ninja: Entering' | tr '\n' ' ')
+  [ "$said" = 'after same ninja: no work to do. ' ] || echo "the one after it: $said"
+}
+
+# clock_up: boots it; what a person does on a new machine
+clock_up() {
+  say "booting a machine"
+  lab_machine clock bookworm-kernel
+  farm_mirror clock
+  farm_ready clock
+  farm_cable clock 3
+  farm_known clock
+}
+
+part_clock() {
+  local why
+  if ! why=$(lab_machine_can); then
+    say "no pod with a clock of its own: $why"
+    verdict "a clock that is an hour off is left out where no pod can have one of its own" ""
+    return
+  fi
+  hub_has ninja:ninja-build
+  [ -n "${CPODS_LAB_KEEP:-}" ] && lab__pid "$lab/clock/pid" >/dev/null || clock_up
+  hub 'cat >cpods/ansible/clock.yml' <<<"$clock_pod"
+  verdict "site.yml with one more pod, a machine" "$(played site -i inventory.yml -i clock.yml)"
+  verdict "start.yml with it" "$(played start -i inventory.yml -i clock.yml)"
+  for project in $farm_projects; do
+    clock_checked "a clock that is set an hour on" clock_hour_on
+    clock_checked "a clock that is set two hours back, an hour off" clock_two_hours_back
+    clock_checked "a clock that is set right" clock_hour_on
+  done
+  [ -n "${CPODS_LAB_KEEP:-}" ] || { lab__end "$lab/clock/mirror"; lab_down clock; }
+  verdict "site.yml without it" "$(played site)"
+  verdict "start.yml without it" "$(played start)"
+}
