@@ -225,7 +225,10 @@ impl Holds {
         for hold in self.all.values_mut() {
             if hold.opened.is_some() {
                 lease::release(&hold.file)?;
-                leases.ear.hold(&hold.file)?;
+                leases
+                    .ear
+                    .hold(&hold.file)
+                    .map_err(|it| on_disk::told(&hold.name, &it))?;
                 hold.opened = None;
             }
         }

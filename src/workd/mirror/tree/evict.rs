@@ -4,7 +4,7 @@ use super::{Tree, With};
 use crate::job::Digest;
 use crate::paths::Bytes;
 use crate::wire::files::Change;
-use crate::workd::mirror::on_disk::{above, content_of, set};
+use crate::workd::mirror::on_disk::{above, content_of, set, told};
 use rustix::fd::RawFd;
 use rustix::fs::{AtFlags, CWD};
 use std::collections::HashMap;
@@ -80,7 +80,10 @@ impl Tree {
                     rustix::fs::linkat(CWD, other, CWD, &aside, AtFlags::empty())?;
                     *fd
                 }
-                None => self.holds.make(&aside, what, entry.mtime, leases)?,
+                None => {
+                    let made = self.holds.make(&aside, what, entry.mtime, leases);
+                    made.map_err(|error| told(&name, &error))?
+                }
             };
             set(CWD, &aside, &entry)?;
             self.dir.rename(&aside, &name)?;
