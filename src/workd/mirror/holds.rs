@@ -13,6 +13,9 @@ use std::io::{self, Seek};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// How long a file without content may be open to others when no job runs.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a session's trees need for such files.
 #[derive(Debug)]
 pub(super) struct Leases {
@@ -225,10 +228,8 @@ impl Holds {
         for hold in self.all.values_mut() {
             if hold.opened.is_some() {
                 lease::release(&hold.file)?;
-                leases
-                    .ear
-                    .hold(&hold.file)
-                    .map_err(|it| on_disk::told(&hold.name, &it))?;
+                let held = hold_once_closed(&hold.file, leases);
+                held.map_err(|it| on_disk::told(&hold.name, &it))?;
                 hold.opened = None;
             }
         }
@@ -244,6 +245,20 @@ impl Holds {
         for (fd, digest) in over {
             self.all.remove(&fd);
             self.forget_content(digest, fd);
+        }
+    }
+}
+
+/// Takes the lease anew. Whoever waited for the file goes on at that moment, and has it open: no job,
+/// these have ended, but perhaps one that only looks, or a job's last breath in the kernel.
+fn hold_once_closed(file: &File, leases: &Leases) -> io::Result<()> {
+    let until = Instant::now() + CLOSED_WITHIN;
+    loop {
+        match leases.ear.hold(file) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
         }
     }
 }
@@ -293,4 +308,31 @@ pub(super) fn sweep(tree: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn one_who_only_looks_ends_no_mirror() {
+        let dir = tempfile::tempdir().unwrap();
+        let (commands, _told) = mpsc::channel();
+        let leases = leases(dir.path(), None, commands).unwrap();
+        let path = dir.path().join("a");
+        let file = File::create(&path).unwrap();
+        let looks = File::open(&path).unwrap();
+        assert_eq!(
+            leases.ear.hold(&file).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        let looking = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            drop(looks);
+        });
+        hold_once_closed(&file, &leases).unwrap();
+        looking.join().unwrap();
+        assert!(!lease::is_opened(&file));
+    }
 }
