@@ -86,7 +86,7 @@ part_clock() {
     return
   fi
   hub_has ninja:ninja-build
-  [ -n "${CPODS_LAB_KEEP:-}" ] && lab__pid "$lab/clock/pid" >/dev/null || clock_up
+  if [ -z "${CPODS_LAB_KEEP:-}" ] || ! lab__pid "$lab/clock/pid" >/dev/null; then clock_up; fi
   hub 'cat >cpods/ansible/clock.yml' <<<"$clock_pod"
   verdict "the hub is told of one more pod" "$(played site -i inventory.yml -i clock.yml --limit cpods_hubs)"
   verdict "it is in use" "$(back 600)"

@@ -2,7 +2,7 @@
 # guests have of this machine's kernel they have themselves: the clock above all. Sourced by lab.sh.
 # QEMU computes what their processors do (ten times slower): KVM inside of a virtual machine, where it is
 # offered at all, was seen to hang.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2016,SC2154
 
 # lab_machine_can: whether there can be such pods here; says on stdout why not
 lab_machine_can() {
