@@ -3,16 +3,17 @@
 
 # lab_base RELEASE: makes $lab/base-RELEASE, a Debian tree, once (2-3 minutes). RELEASE-bare has
 # none of what cpods needs: what a person finds on a new machine, and sudo, for Ansible. RELEASE-kernel
-# is the same, with Debian's kernel for virtual machines.
+# is RELEASE with Debian's kernel for virtual machines.
 lab_base() {
   lab_setup
   local base=$lab/base-$1 release=${1%-*} proxy mirror
   local packages=systemd,systemd-sysv,dbus,openssh-server,iproute2,libpam-systemd
   case $1 in
-    *-bare|*-kernel) packages+=,python3,python3-apt,sudo,passwd,ca-certificates ;;&
-    *-kernel) packages+=,linux-image-cloud-$(dpkg --print-architecture),initramfs-tools ;;
-    *-bare) ;;
+    *-bare) packages+=,python3,python3-apt,sudo,passwd,ca-certificates ;;
     *) packages+=,sshfs,fuse3,python3-minimal,gcc,g++,libc6-dev ;;
+  esac
+  case $1 in
+    *-kernel) packages+=,linux-image-cloud-$(dpkg --print-architecture),initramfs-tools,zstd ;;
   esac
   [ ! -e "$base" ] || return 0
   (
