@@ -14,74 +14,16 @@ const MOST_SMALL_BYTES: u64 = 128 << 10;
 /// Names remembered; the oldest are forgotten first.
 const MOST_NAMES: usize = 16 << 10;
 
-/// Suffixes of what tools make and few read; of lists of dependencies, and of its own logs, it is
-/// Ninja that does.
+/// Suffixes of what tools make and few read; of lists of dependencies it is Ninja and make that do.
 const PRODUCTS: &[&str] = &[
-    "7z",
-    "a",
-    "bc",
-    "bin",
-    "bmp",
-    "bz2",
-    "class",
-    "d",
-    "db",
-    "deb",
-    "dll",
-    "dwo",
-    "dylib",
-    "elf",
-    "exe",
-    "gch",
-    "gcda",
-    "gcno",
-    "gif",
-    "gz",
-    "ico",
-    "iso",
-    "jar",
-    "jpeg",
-    "jpg",
-    "ko",
-    "la",
-    "lib",
-    "lo",
-    "log",
-    "mp3",
-    "mp4",
-    "ninja_deps",
-    "ninja_log",
-    "o",
-    "obj",
-    "ogg",
-    "ova",
-    "pch",
-    "pcm",
-    "pdb",
-    "pdf",
-    "png",
-    "pyc",
-    "rlib",
-    "rmeta",
-    "rpm",
-    "so",
-    "sqlite",
-    "svgz",
-    "tar",
-    "tgz",
-    "tiff",
-    "ttf",
-    "wasm",
-    "wav",
-    "webm",
-    "webp",
-    "whl",
-    "woff",
-    "woff2",
-    "xz",
-    "zip",
-    "zst",
+    "7z", "a", "bc", "bin", "bmp", "bz2", "class", "d", "db", "deb", "dll", "dwo", "dylib", "elf",
+    "exe", "gch", "gcda", "gcno", "gif", "gz", "ico", "iso", "jar", "jpeg", "jpg", "ko", "la",
+    "lib", "lo", "log", "mp3", "mp4", "o", "obj", "ogg", "ova", "pch", "pcm", "pdb", "pdf", "png",
+    "pyc", "rlib", "rmeta", "rpm", "so", "sqlite", "svgz", "tar", "tgz", "tiff", "ttf", "wasm",
+    "wav", "webm", "webp", "whl", "woff", "woff2", "xz", "zip", "zst",
 ];
+/// And Ninja's own, which it writes with every job that ends.
+const OF_NINJA: &[&str] = &["ninja_deps", "ninja_log"];
 
 /// Whether a file's content goes to a pod only when it is needed there.
 pub(super) fn is_later(name: &Bytes, size_bytes: u64) -> bool {
@@ -98,7 +40,8 @@ fn is_product(name: &Path) -> bool {
     let suffix = parts.iter().rev().find(|part| !is_version(part));
     suffix.is_some_and(|suffix| {
         let suffix = suffix.to_ascii_lowercase();
-        PRODUCTS.iter().any(|product| product.as_bytes() == suffix)
+        let mut products = PRODUCTS.iter().chain(OF_NINJA);
+        products.any(|product| product.as_bytes() == suffix)
     })
 }
 

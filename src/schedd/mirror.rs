@@ -1,9 +1,9 @@
 //! The roots' index, and what each mirror is told of it.
 //!
 //! A mirror follows the index by generations: with every job, or ahead of it, goes what changed since
-//! the last list, and the content that the pod is not known to have. That is a guess; what is right is what the pod
-//! says it lacks. A root is read here only through its index, so that what is left out of it, or has
-//! not been seen to be at rest, is never sent.
+//! the last list, and the content that the pod is not known to have. That is a guess; what is right
+//! is what the pod says it lacks. A root is read here only through its index, so that what is left
+//! out of it, or has not been seen to be at rest, is never sent.
 
 mod shown;
 mod wanted;
