@@ -58,6 +58,7 @@ impl Index {
         self.put(dir, Node::new(&stat, Kind::Dir, self.now));
         // Before it is listed: what comes after the list is heard of.
         self.watch_dir(&fd, dir);
+        self.look_again_at(dir, &fd, &stat);
         let listed = match names(&fd) {
             Ok(listed) => listed,
             Err(error) => return self.unlistable(dir, error),
@@ -73,6 +74,17 @@ impl Index {
                 continue;
             }
             self.look_in(&fd, path, &name, scope, stack);
+        }
+    }
+
+    /// What has changed a directory itself, its time above all, just before it was watched is not
+    /// heard of.
+    fn look_again_at(&mut self, dir: &[u8], fd: &OwnedFd, before: &Stat) {
+        if let Ok(stat) = rustix::fs::fstat(fd) {
+            let stat = Stat::from(stat);
+            if stat != *before && stat.inode() == before.inode() {
+                self.put(dir, Node::new(&stat, Kind::Dir, self.now));
+            }
         }
     }
 
