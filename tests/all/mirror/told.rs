@@ -4,15 +4,19 @@ use super::Mirrored;
 use super::by_need::large_header;
 use crate::support::{Farm, bin, text};
 
-/// Names of what was sent for the last job, and why, in their order.
+/// Names of what was sent for the last job, or ahead of it, and why, in their order.
 fn sent(farm: &Farm) -> Vec<(String, String)> {
     let mut explain = farm.command(bin("cpods"));
-    let output = explain.args(["explain", "--last", "1", "--json"]).output();
+    let output = explain.args(["explain", "--last", "--json"]).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let jobs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    let sent = jobs[0]["sent"].as_array().unwrap().iter();
+    let mut jobs = jobs.as_array().unwrap().iter().rev();
+    let last = jobs.next();
+    let ahead = jobs.take_while(|it| it["program"] == "");
+    let sent = last.into_iter().chain(ahead);
+    let sent = sent.flat_map(|it| it["sent"].as_array().unwrap());
     let mut sent: Vec<_> = sent
         .map(|it| (word(&it["name"]), word(&it["why"])))
         .collect();
@@ -39,6 +43,8 @@ fn what_was_sent_is_told_by_name_and_why() {
             .collect();
         assert_eq!(sent(&pod.farm), expected, "{name}");
     };
+    // What a pod is told at first is no matter of this.
+    pod.settle();
     told("small.c", &[]);
     told("opens.c", &[("large.h", "opened")]);
     // No list brings these; the second is too much to go at once.
