@@ -3,10 +3,12 @@
 
 use super::lease::{self, Ear};
 use super::on_disk::{self, times};
+use super::spares::Spares;
 use crate::job::Digest;
 use crate::paths::Bytes;
 use crate::wire::messages::Stamp;
 use rustix::fd::{AsRawFd, RawFd};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Seek};
@@ -24,6 +26,38 @@ pub(super) struct Leases {
     pub(super) most: usize,
     /// One who opened a file is not held up for longer.
     pub(super) late_after: Duration,
+    spares: RefCell<Spares>,
+}
+
+impl Leases {
+    /// Makes ahead some of the files that will be needed.
+    pub(super) fn provide(&self) {
+        /// Somebody may come meanwhile.
+        const AT_ONCE: usize = 8;
+        let mut spares = self.spares.borrow_mut();
+        for _ in 0..AT_ONCE {
+            if !spares.is_full() {
+                spares.add(&self.ear);
+            }
+        }
+    }
+
+    /// Whether there is nothing to be made ahead.
+    pub(super) fn is_provided(&self) -> bool {
+        self.spares.borrow().is_full()
+    }
+
+    /// A new file at a path, held.
+    fn file(&self, at: &Path) -> io::Result<File> {
+        if let Some(spare) = self.spares.borrow_mut().take(at) {
+            return Ok(spare);
+        }
+        let mut new = File::options();
+        let file = new.read(true).write(true).create(true).truncate(true);
+        let file = file.open(at)?;
+        self.ear.hold(&file)?;
+        Ok(file)
+    }
 }
 
 #[derive(Debug)]
@@ -58,11 +92,8 @@ impl Holds {
         mtime: Stamp,
         leases: &Leases,
     ) -> io::Result<RawFd> {
-        let mut new = File::options();
-        let file = new.read(true).write(true).create(true).truncate(true);
-        let file = file.open(at)?;
+        let file = leases.file(at)?;
         file.set_len(size_bytes)?;
-        leases.ear.hold(&file)?;
         let fd = file.as_raw_fd();
         self.contents.entry(digest).or_default().insert(fd);
         let hold = Hold {
@@ -292,6 +323,7 @@ pub(super) fn leases(
         ear: Ear::start(commands)?,
         most: on_disk::most_files(),
         late_after: late_after.map_or(patience, |it| it.min(patience)),
+        spares: RefCell::new(Spares::new(dir)),
     })
 }
 
@@ -311,28 +343,4 @@ pub(super) fn sweep(tree: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-
-    #[test]
-    fn one_who_only_looks_ends_no_mirror() {
-        let dir = tempfile::tempdir().unwrap();
-        let (commands, _told) = mpsc::channel();
-        let leases = leases(dir.path(), None, commands).unwrap();
-        let path = dir.path().join("a");
-        let file = File::create(&path).unwrap();
-        let looks = File::open(&path).unwrap();
-        assert_eq!(
-            leases.ear.hold(&file).unwrap_err().kind(),
-            io::ErrorKind::WouldBlock
-        );
-        let looking = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(30));
-            drop(looks);
-        });
-        hold_once_closed(&file, &leases).unwrap();
-        looking.join().unwrap();
-        assert!(!lease::is_opened(&file));
-    }
-}
+mod tests;

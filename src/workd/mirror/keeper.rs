@@ -24,8 +24,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
+
+/// With nothing to do for so long, what will be needed is made ahead.
+const IDLE_AFTER: Duration = Duration::from_millis(20);
 
 /// Digests in one message.
 const MOST_ASKED: usize = 16 << 10;
@@ -143,14 +146,20 @@ impl Keeper {
         taken: impl Fn(usize),
     ) -> io::Result<()> {
         loop {
-            let next = match self.deadline() {
-                None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let all_provided = self.leases.as_ref().is_none_or(Leases::is_provided);
+            let deadline = self.deadline();
+            let next = match deadline {
+                None if all_provided => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => told.recv_timeout(IDLE_AFTER),
                 Some(at) => told.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             let command = match next {
                 Ok(command) => command,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.end_what_is_late()?;
+                    match deadline {
+                        Some(_) => self.end_what_is_late()?,
+                        None => self.provide(),
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -167,6 +176,11 @@ impl Keeper {
             }
             taken(bytes);
         }
+    }
+
+    /// Makes ahead what will be needed.
+    pub(super) fn provide(&self) {
+        self.leases.iter().for_each(Leases::provide);
     }
 
     /// Does what can be done by now; true if there is progress to tell of.

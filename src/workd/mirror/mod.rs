@@ -12,6 +12,7 @@ mod lease;
 mod on_disk;
 mod own;
 mod room;
+mod spares;
 mod store;
 mod tree;
 mod uses;

@@ -69,6 +69,7 @@ impl Pod {
         while let Ok(command) = self.told.recv_timeout(most) {
             self.keeper.take(command, &NEVER).unwrap();
         }
+        self.keeper.provide();
     }
 
     fn take(&mut self, message: ToPod) {
