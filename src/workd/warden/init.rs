@@ -16,7 +16,7 @@ use crate::workd::warm;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::net::RecvFlags;
 use std::ffi::CString;
 use std::os::unix::fs::PermissionsExt;
@@ -69,23 +69,7 @@ fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
     }
     mount_proc()?;
     mount_tmpfs(OWN, "mode=755")?;
-    for (from, to) in [("tmp", "/tmp"), ("shm", "/dev/shm")] {
-        let from = format!("{OWN}/{from}");
-        make_dir(&from, 0o1777)?;
-        rustix::mount::mount_bind(from.as_str(), to).step(|| format!("bind `{to}`"))?;
-    }
-    for (index, root) in setup.roots.iter().enumerate() {
-        if setup.view == ViewKind::Overlay && root.path.as_path().starts_with("/tmp") {
-            std::fs::create_dir_all(root.path.as_path())
-                .step(|| format!("make `{}`", root.path.display()))?;
-            let from = format!("{HOST}/root/{index}");
-            rustix::mount::mount_bind_recursive(from, root.path.as_path())
-                .step(|| format!("bind `{}`", root.path.display()))?;
-            let target = path(root.path.as_path())?;
-            sys::restrict_mount(&target, libc::MOUNT_ATTR_RDONLY, true)
-                .step(|| format!("protect `{}`", root.path.display()))?;
-        }
-    }
+    mount_own_tmp(setup)?;
     let own = match &setup.scratch {
         Scratch::Memory => OWN.into(),
         Scratch::Disk(_) => {
@@ -99,6 +83,45 @@ fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
         null,
         rules: None,
     })
+}
+
+/// Mounts a /tmp and a /dev/shm of this job's own over the pod's, and again what is shown below /tmp.
+fn mount_own_tmp(setup: &Setup) -> Result<(), StepError> {
+    let system = setup.system.iter().map(Bytes::as_path);
+    let below = system.filter(|dir| dir.starts_with("/tmp") && dir.is_dir());
+    let kept = below.map(|dir| {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
+        let tree = rustix::mount::open_tree(CWD, dir, flags | OpenTreeFlags::OPEN_TREE_CLOEXEC);
+        Ok((dir, tree.step(|| format!("open `{}`", dir.display()))?))
+    });
+    let kept: Vec<(&Path, OwnedFd)> = kept.collect::<Result<_, StepError>>()?;
+    for (from, to) in [("tmp", "/tmp"), ("shm", "/dev/shm")] {
+        let from = format!("{OWN}/{from}");
+        make_dir(&from, 0o1777)?;
+        rustix::mount::mount_bind(from.as_str(), to).step(|| format!("bind `{to}`"))?;
+    }
+    for (dir, tree) in kept {
+        make_below_tmp(dir)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(tree, "", CWD, dir, flags)
+            .step(|| format!("show `{}`", dir.display()))?;
+    }
+    for (index, root) in setup.roots.iter().enumerate() {
+        let shown = root.path.as_path();
+        if setup.view == ViewKind::Overlay && shown.starts_with("/tmp") {
+            make_below_tmp(shown)?;
+            let from = format!("{HOST}/root/{index}");
+            let what = |verb: &str| format!("{verb} `{}`", shown.display());
+            rustix::mount::mount_bind_recursive(from, shown).step(|| what("bind"))?;
+            sys::restrict_mount(&path(shown)?, libc::MOUNT_ATTR_RDONLY, true)
+                .step(|| what("protect"))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_below_tmp(dir: &Path) -> Result<(), StepError> {
+    std::fs::create_dir_all(dir).step(|| format!("make `{}`", dir.display()))
 }
 
 /// Mounts a /proc of this job's own, and forbids further user namespaces: in one of its own a job
