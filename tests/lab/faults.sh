@@ -100,18 +100,34 @@ noticed() {
   verdict "$name is noticed, and over when it is over" "$problem"
 }
 
-# killed POD PATTERN: kill -9 of the guest's processes of its user that match
+# killed POD PROGRAM: kill -9 of all the guest's processes of its user with that name, which counts
+declare -A kills=()
 killed() {
   # shellcheck disable=SC2016
   # (One may have ended just before.)
-  lab_exec "$1" sh -c 'pids=$(pgrep -u dev "$1") || exit; kill -KILL $pids 2>/dev/null; true' sh "$2" \
-    || say "nothing to kill: $2 on $1"
+  if lab_exec "$1" sh -c 'pids=$(pgrep -u dev "^$1\$") && kill -KILL $pids 2>/dev/null' sh "$2"; then
+    kills[$2]=$((${kills[$2]:-0} + 1))
+  else
+    say "nothing to kill: $2 on $1"
+  fi
 }
-kill_workd() { killed box1 '^cpods-workd$'; }
-kill_schedd() { killed hub '^cpods-schedd$'; }
-kill_ssh() { killed hub '^ssh$'; }
-kill_sshfs() { killed box1 '^sshfs$'; }
-kill_sftp() { killed hub '^sftp-server$'; }
+kill_workd() { killed box1 cpods-workd; }
+kill_schedd() { killed hub cpods-schedd; }
+kill_ssh() { killed hub ssh; }
+kill_sshfs() { killed box1 sshfs; }
+kill_sftp() { killed hub sftp-server; }
+# In one build each of them, in any order, for as long as it goes on; of the workers any pod's.
+kill_each() {
+  local program
+  for program in $(shuf -e workd schedd ssh sshfs sftp); do
+    sleep $((RANDOM % 3)).$((RANDOM % 10))
+    kill -0 $building 2>/dev/null || return 0
+    case $program in
+      workd) killed "$(shuf -n 1 -e "${farm_pods[@]}")" cpods-workd ;;
+      *) kill_$program ;;
+    esac
+  done
+}
 cut_one() { farm_cut box1; }
 join_one() { farm_join box1; }
 cut_all() { farm_cut "${farm_pods[@]}"; }
@@ -197,17 +213,23 @@ join_them_all() {
   join_all
 }
 
-# part_kills: each program once; in a soak, or as often as CPODS_LAB_KILLS says, in any project, in turn
+# part_kills: builds in which each program is killed, until each was so often: once, in a soak twenty
+# times in each project, or as CPODS_LAB_KILLS says
 part_kills() {
-  local began=$SECONDS before=$failed rounds=$((passed + failed)) all n program times=${CPODS_SOAK:+20}
-  read -ra all <<<"$farm_projects"
-  for n in $(seq 1 "${CPODS_LAB_KILLS:-${times:-1}}"); do
-    for program in workd schedd ssh sshfs sftp-server; do
-      project=${all[RANDOM % ${#all[@]}]}
-      fault "kill -9 of $program" "kill_${program%-server}"
+  local began=$SECONDS before=$failed rounds least=${CPODS_LAB_KILLS:-${CPODS_SOAK:+20}}
+  for project in $farm_projects; do
+    kills=() rounds=0
+    while [ "$(kills_of_rarest)" -lt "${least:-1}" ]; do
+      # (What is killed is not always there: it comes back only after some seconds.)
+      [ $((rounds += 1)) -le $((${least:-1} * 4)) ] || { verdict "$project: each is killed so often" "$(declare -p kills)"; break; }
+      fault "kill -9 of each program" kill_each
     done
+    say "$project: kills in $rounds builds: $(for program in "${!kills[@]}"; do printf '%s %d, ' "$program" "${kills[$program]}"; done)$((failed - before)) failures, $((SECONDS - began)) s"
   done
-  say "kills: $((passed + failed - rounds)) rounds, $((failed - before)) failures, $((SECONDS - began)) s"
+}
+kills_of_rarest() {
+  local program
+  for program in cpods-workd cpods-schedd ssh sshfs sftp-server; do echo "${kills[$program]:-0}"; done | sort -n | head -n 1
 }
 
 part_noticed() {
