@@ -357,8 +357,10 @@ impl Index {
             return;
         };
         match watch.add(fd.as_fd(), dir) {
+            // It is gone from there, or will be watched there again, with what is below it.
+            Ok(Some(other)) => self.ears.doubt.list(&other, Scope::Tree),
             // Gone, or not ours to read: its list tells.
-            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
+            Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
             Err(Errno::NOSPC) => self.scan(
                 "the user's inotify watches are used up (fs.inotify.max_user_watches)".into(),
             ),

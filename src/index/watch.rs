@@ -69,20 +69,23 @@ impl Watch {
 
     /// Watches an open directory under this name from now on. By the handle, so that it is surely
     /// the directory that is listed next: a name may lead to another one by then.
-    pub(super) fn add(&mut self, fd: BorrowedFd<'_>, dir: &[u8]) -> Result<(), Errno> {
+    ///
+    /// The same directory may have been known by another name, which is returned: it was moved, and
+    /// nothing is heard of that name any more, should it be moved back.
+    pub(super) fn add(&mut self, fd: BorrowedFd<'_>, dir: &[u8]) -> Result<Option<Name>, Errno> {
         let handle = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let number = inotify::add_watch(&self.inotify, handle, wanted())?;
         if self.numbers.get(dir) == Some(&number) {
-            return Ok(());
+            return Ok(None);
         }
         self.remove(dir);
         let name = Name::from(dir);
-        // The same directory has been known by another name: it was moved.
-        if let Some(other) = self.dirs.insert(number, name.clone()) {
-            self.numbers.remove(&other);
+        let other = self.dirs.insert(number, name.clone());
+        if let Some(other) = &other {
+            self.numbers.remove(other);
         }
         self.numbers.insert(name, number);
-        Ok(())
+        Ok(other)
     }
 
     /// Forgets a directory.

@@ -1,6 +1,7 @@
 //! Names that come, go and change places.
 
 use super::*;
+use crate::index::doubt::Scope;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::os::unix::fs::symlink;
 
@@ -45,6 +46,24 @@ fn directories_are_renamed_and_replaced() {
     fs::rename(space.outside("away"), space.at("back")).unwrap();
     space.settle();
     assert_eq!(content(&space, "back/sub/file"), Digest::of(b"9ine!"));
+}
+
+#[test]
+fn a_directory_is_moved_and_moved_back_while_the_index_looks() {
+    let mut space = Space::with(Options::default(), |root| {
+        fs::create_dir_all(root.join("one/dir/sub")).unwrap();
+        fs::create_dir(root.join("two")).unwrap();
+    });
+    // What settling does, with the moves in between: it finds the directory at both places.
+    fs::rename(space.at("one/dir"), space.at("two/dir")).unwrap();
+    space.index.list(b"two", Scope::Names);
+    fs::rename(space.at("two/dir"), space.at("one/dir")).unwrap();
+    space.index.list(b"one", Scope::Names);
+    space.settle();
+    for new in ["one/dir/new", "one/dir/sub/new"] {
+        fs::write(space.at(new), "heard of").unwrap();
+        space.settle();
+    }
 }
 
 #[test]
