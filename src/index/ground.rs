@@ -36,6 +36,15 @@ impl Ground {
         Ok(ground)
     }
 
+    /// The same, for somebody else.
+    pub(super) fn again(&self) -> Result<Self, Errno> {
+        Ok(Self {
+            root: self.root.clone(),
+            fd: rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?,
+            ..*self
+        })
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }

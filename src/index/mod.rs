@@ -27,6 +27,7 @@ mod links;
 mod mounts;
 mod node;
 mod path;
+mod reading;
 mod settle;
 mod stat;
 mod table;
@@ -39,6 +40,7 @@ pub(crate) mod tests;
 pub use entry::{Content, Entry, Kind, Time};
 pub use leave_out::{LeaveOut, LeaveOutError, glob, is_temporary};
 pub use mounts::{mounted_below, why_silent};
+pub use reading::{Read, Reading};
 
 use crate::job::Digest;
 use cache::Known;
@@ -138,6 +140,10 @@ pub struct Index {
     known: Known,
     /// Files whose digests are not to be believed while this settling lasts.
     void: BTreeSet<Inode>,
+    /// Files that are not tried again while this settling lasts.
+    restless: BTreeSet<Name>,
+    /// What waits to be hashed is left for somebody else.
+    reads_elsewhere: bool,
     /// A time before everything that this settling looks at.
     now: Time,
     /// A link came, went or leads elsewhere.
@@ -168,6 +174,8 @@ impl Index {
             pending: BTreeMap::new(),
             known: known.unwrap_or_default(),
             void: BTreeSet::new(),
+            restless: BTreeSet::new(),
+            reads_elsewhere: false,
             now: Time::default(),
             links_changed: false,
             hashed: 0,

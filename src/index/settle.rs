@@ -3,6 +3,7 @@
 use super::doubt::{Scope, Sure};
 use super::hash::{self, Outcome};
 use super::node::Node;
+use super::reading::{Names, first};
 use super::stat::{Inode, Stat, is_settled};
 use super::table::Name;
 use super::watch::Watch;
@@ -72,6 +73,7 @@ impl Index {
         self.table.remember();
         self.known.clear();
         self.void.clear();
+        self.restless.clear();
         if self.ears.doubt.is_empty() {
             self.ears.rest();
         }
@@ -85,7 +87,7 @@ impl Index {
     }
 
     /// Sees to it that the root is still what was opened, and mounts what they were.
-    fn check_ground(&mut self) -> Result<(), IndexError> {
+    pub(super) fn check_ground(&mut self) -> Result<(), IndexError> {
         let root = self.ground.root().to_owned();
         if !self.ground.is_there() {
             self.ground = Ground::open(root.clone()).map_err(failed("open root", &root))?;
@@ -145,7 +147,7 @@ impl Index {
     }
 
     /// Looks at everything that is in doubt now.
-    fn resolve(&mut self) {
+    pub(super) fn resolve(&mut self) {
         let mut doubt = self.ears.take();
         for number in &doubt.numbers {
             for name in self.table.names_of_number(*number) {
@@ -154,8 +156,11 @@ impl Index {
         }
         // All names of a file that is void are.
         let void = doubt.looks.iter().filter(|(_, sure)| **sure == Sure::Void);
-        let nodes = void.filter_map(|(path, _)| self.table.get(path));
-        let void: Vec<Inode> = nodes.map(|node| node.inode).collect();
+        let inodes = void.filter_map(|(path, _)| {
+            let waits = self.pending.get(path.as_slice()).map(Stat::inode);
+            waits.or_else(|| Some(self.table.get(path)?.inode))
+        });
+        let void: Vec<Inode> = inodes.collect();
         for inode in void {
             for name in self.table.names_of(inode) {
                 doubt.looks.insert(name.to_vec(), Sure::Void);
@@ -174,10 +179,26 @@ impl Index {
         }
     }
 
-    /// Finds out the content of all files that wait for it, each file once for all its names.
+    /// Finds out the content of all files that wait for it.
     pub(super) fn hash_pending(&mut self) {
+        let restless = self.spare_restless();
+        let files = self.unread();
+        let firsts: Vec<_> = files.iter().filter_map(first).collect();
+        let outcomes = hash::all(&self.ground, &firsts, self.options.hash_up_to);
+        for (names, outcome) in files.into_iter().zip(outcomes) {
+            self.hashed += 1;
+            for (name, stat) in names {
+                self.put_outcome(name, stat, &outcome);
+            }
+        }
+        self.pending.extend(restless);
+    }
+
+    /// The files that wait and must be read, each once for all its names: of the others the content is
+    /// known.
+    pub(super) fn unread(&mut self) -> Vec<Names> {
         let pending = std::mem::take(&mut self.pending);
-        let mut linked: BTreeMap<Inode, Vec<(Name, Stat)>> = BTreeMap::new();
+        let mut linked: BTreeMap<Inode, Names> = BTreeMap::new();
         let mut files = Vec::new();
         for (name, stat) in pending {
             if let Some(digest) = self.recall(&stat) {
@@ -190,20 +211,10 @@ impl Index {
             }
         }
         files.extend(linked.into_values());
-        let firsts = files.iter().filter_map(|names| names.first());
-        let firsts: Vec<_> = firsts
-            .map(|(name, stat)| (name.clone(), stat.size_bytes))
-            .collect();
-        let outcomes = hash::all(&self.ground, &firsts, self.options.hash_up_to);
-        for (names, outcome) in files.into_iter().zip(outcomes) {
-            self.hashed += 1;
-            for (name, stat) in names {
-                self.put_outcome(name, stat, &outcome);
-            }
-        }
+        files
     }
 
-    fn put_outcome(&mut self, name: Name, seen: Stat, outcome: &Outcome) {
+    pub(super) fn put_outcome(&mut self, name: Name, seen: Stat, outcome: &Outcome) {
         match outcome {
             Outcome::Hashed(stat, digest) if stat.inode() == seen.inode() => {
                 self.put_file(&name, stat, Content::Digest(*digest));

@@ -36,7 +36,7 @@ impl Index {
         let mut stack = vec![dir.to_vec()];
         while let Some(dir) = stack.pop() {
             self.list_one(&dir, scope, &mut stack);
-            if self.pending.len() >= BATCH {
+            if self.pending.len() >= BATCH && !self.reads_elsewhere {
                 self.hash_pending();
             }
         }

@@ -13,7 +13,7 @@ pub(crate) use wanted::{Noted, find};
 use super::by_need::Learned;
 use super::content::Source;
 use super::left_out::LeftOut;
-use crate::index::{Index, LeaveOut, Options};
+use crate::index::{Index, LeaveOut, Options, Read, Reading};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, Roots};
 use crate::wire::files::{Change, EntryKind, More};
@@ -58,18 +58,61 @@ impl Indexes {
         Ok(Self { all, learned })
     }
 
-    /// Takes in what has happened so far, where that is told; what cannot be is for later.
-    pub(super) fn look_ahead(&mut self) {
+    /// Takes in what has happened so far, where that is told and little; true if there is much.
+    pub(super) fn look_ahead(&mut self) -> bool {
         self.learned.iter_mut().for_each(Learned::save);
+        let mut has_much = false;
         for index in &mut self.all {
             let has_news = index.readiness().is_some_and(|fd| {
                 let heard = rustix::io::ioctl_fionread(fd);
                 heard.is_ok_and(|bytes| bytes > 0)
             });
-            if has_news && let Err(error) = index.settle() {
+            if !has_news {
+                continue;
+            }
+            let settled = match index.much_to_read() {
+                Ok(Some(_)) => {
+                    has_much = true;
+                    continue;
+                }
+                Ok(None) => index.settle().map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = settled {
                 tracing::debug!("{error}");
             }
         }
+        has_much
+    }
+
+    /// Whether settling the first of these would take long. What fails here is told by settling.
+    pub(super) fn have_much_to_read(&mut self, first: usize) -> bool {
+        let mut first = self.all.iter_mut().take(first);
+        first.any(|index| matches!(index.much_to_read(), Ok(Some(_))))
+    }
+
+    /// What is to be read of which index.
+    pub(super) fn much_to_read(&mut self) -> Vec<(usize, Reading)> {
+        let all = self.all.iter_mut().enumerate();
+        all.filter_map(|(number, index)| Some((number, index.much_to_read().ok()??)))
+            .collect()
+    }
+
+    /// Enters what was read. (An index may be another one by then, which knows nothing of it.)
+    pub(super) fn enter(&mut self, number: usize, read: Read) {
+        if let Some(Err(error)) = self.all.get_mut(number).map(|index| index.enter(read)) {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Whatever does not hold still is not waited for.
+    pub(super) fn lose_patience(&mut self) {
+        self.all.iter_mut().for_each(Index::lose_patience);
+    }
+
+    /// Whether changes were looked at that are not entered yet.
+    pub(super) fn are_half_way(&self) -> bool {
+        self.all.iter().any(Index::is_half_way)
     }
 }
 

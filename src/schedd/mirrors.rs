@@ -5,6 +5,7 @@ use super::identity::Own;
 use super::ledger::{Flow, List};
 use super::mirror::{self, Indexes, Mirror, Tell};
 use super::outbox::Outbox;
+use super::reading;
 use super::state::Hub;
 use super::system::{self, System};
 use crate::job::Digest;
@@ -12,10 +13,7 @@ use crate::paths::{Bytes, RootId};
 use crate::wire::codec;
 use crate::wire::messages::{LastJob, OfferedTool, SentWhy, Task};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// Between two looks at what has changed.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use std::time::Duration;
 
 /// A pod that had a job since then is likely to have another soon.
 const USED_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -42,9 +40,12 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
         let opened = opened.await??;
         let indexes = &mut hub.state.borrow_mut().indexes;
         *indexes = Some(opened);
-        tokio::task::spawn_local(look_ahead(Rc::clone(hub)));
+        tokio::task::spawn_local(reading::look_ahead(Rc::clone(hub)));
     }
     drop(walk);
+    // Goes on if this connection does not.
+    let reader = Rc::clone(hub);
+    tokio::task::spawn_local(async move { reading::read_all(&reader).await }).await?;
     let state = &mut *hub.state.borrow_mut();
     let pod = &mut state.pods[index as usize];
     pod.mirror = Mirror::default();
@@ -74,30 +75,11 @@ pub(super) fn none(hub: &Rc<Hub>, index: u32) {
     hub.state.borrow_mut().pods[index as usize].mirror = Mirror::default();
 }
 
-/// Takes in what changes in the roots while no job asks, and tells it to pods in use, so that neither
-/// a job nor anybody else has to wait for it all at once, and the kernel need not keep more than it
-/// does. Takes a tenth of the time at most: a file that is just being written is read for nothing.
-async fn look_ahead(hub: Rc<Hub>) {
-    let mut pause = LOOK_EVERY;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = hub.stopped() => return,
-        }
-        let begun = Instant::now();
-        if let Some(indexes) = &mut hub.state.borrow_mut().indexes {
-            indexes.look_ahead();
-        }
-        tell_ahead(&hub);
-        pause = LOOK_EVERY.max(10 * begun.elapsed());
-    }
-}
-
 /// Tells pods that had a job lately, and have nothing else to hear, what their next one would wait
 /// for. The others learn it with a job: that a machine is on is no reason to send it all that happens.
-fn tell_ahead(hub: &Hub) {
+pub(super) fn tell_ahead(hub: &Hub) {
     let state = &mut *hub.state.borrow_mut();
-    let Some(indexes) = &state.indexes else {
+    let Some(indexes) = state.indexes.as_ref().filter(|it| !it.are_half_way()) else {
         return;
     };
     for pod in &mut state.pods {

@@ -22,6 +22,7 @@ mod outbox;
 mod pod;
 mod pods;
 mod reach;
+mod reading;
 mod ssh;
 mod state;
 mod status;

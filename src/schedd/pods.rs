@@ -77,6 +77,7 @@ impl Hub {
     pub(super) fn pod_lost(&self, index: u32, why: &str) {
         let (was_up, name) = {
             let mut state = self.state.borrow_mut();
+            state.readings.pod_lost(PodId(index));
             let pod = &mut state.pods[index as usize];
             let was_up = pod.outbox.take().is_some();
             if was_up || pod.why != why {

@@ -10,6 +10,7 @@ use super::identity::{Identities, Own};
 use super::ledger::{Flow, Ledger};
 use super::mirror::{Indexes, Mirror};
 use super::outbox::Outbox;
+use super::reading::Readings;
 use super::status::Counted;
 use super::system::System;
 use crate::paths::Roots;
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     /// Once a pod has a mirror.
     pub(super) indexes: Option<Indexes>,
+    /// What is read of the roots beside, and what waits for it.
+    pub(super) readings: Readings,
     /// What was counted of these.
     pub(super) counted: Counted,
     /// What there is in these beside the roots.
@@ -152,6 +155,7 @@ impl Hub {
             counts: Counts::default(),
             ledger: Ledger::of(&config.roots),
             indexes: None,
+            readings: Readings::default(),
             counted: Counted::default(),
             system: System::of(&config.roots),
         };
@@ -255,7 +259,9 @@ impl State {
                     job,
                     pod,
                     tool_index,
-                } => self.start(run, job, pod, tool_index),
+                } => self.start((run, job), pod, tool_index),
+                Action::CancelRun { run, .. } | Action::RecallRun { run, .. }
+                    if self.readings.cancel(run) => {}
                 Action::CancelRun { run, pod } => {
                     let job = JobNumber(run.0);
                     self.tell(pod, &ToPod::Cancel { job });

@@ -60,6 +60,49 @@ fn large_files_are_hashed_when_asked_for() {
     );
 }
 
+#[test]
+fn what_is_much_is_read_elsewhere() {
+    let mut space = Space::new();
+    let contents = |byte| vec![byte; 9 << 20];
+    for name in ["a", "b", "c"] {
+        fs::write(space.at(name), contents(1)).unwrap();
+    }
+    let reading = space.index.much_to_read().unwrap().unwrap();
+    assert!(space.index.is_half_way());
+    // Meanwhile one changes, one goes, and one comes.
+    fs::write(space.at("b"), contents(2)).unwrap();
+    fs::remove_file(space.at("c")).unwrap();
+    fs::write(space.at("d"), "x").unwrap();
+    space.index.enter(reading.read()).unwrap();
+    assert_eq!(space.digest("a"), Some(Digest::of(&contents(1))));
+    assert!(space.index.much_to_read().unwrap().is_none(), "b is little");
+    space.settle();
+    assert!(!space.index.is_half_way());
+}
+
+#[test]
+fn what_never_rests_is_not_waited_for() {
+    let mut space = Space::new();
+    let large = vec![1; 20 << 20];
+    fs::write(space.at("large"), &large).unwrap();
+    fs::write(space.at("small"), "x").unwrap();
+    let reading = space.index.much_to_read().unwrap().unwrap();
+    // Written while it is read.
+    fs::write(space.at("large"), &large[1..]).unwrap();
+    space.index.enter(reading.read()).unwrap();
+    assert!(space.index.much_to_read().unwrap().is_some());
+    space.index.lose_patience();
+    assert!(space.index.much_to_read().unwrap().is_none());
+    space.index.settle().unwrap();
+    let unstable = Content::Unstable;
+    assert!(
+        matches!(space.kind("large"), Some(Kind::File { content, .. }) if *content == unstable)
+    );
+    assert_eq!(space.digest("small"), Some(Digest::of(b"x")));
+    // It is left alone now.
+    space.settle();
+}
+
 /// The largest that this process has been, in bytes.
 fn peak() -> usize {
     status("VmHWM:")

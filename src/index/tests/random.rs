@@ -1,6 +1,7 @@
 //! Whatever happens, in whatever order: the index is what a fresh walk finds, and whoever applies
 //! its changes has the same.
 
+use super::super::Reading;
 use super::operations::Random;
 use super::operators::Operators;
 use super::*;
@@ -34,6 +35,8 @@ enum Step {
     /// Linked to a name outside and written there.
     Outside(Place, u8),
     Settle,
+    /// What changed is read elsewhere: begun, and, the next time, entered.
+    Read,
 }
 
 fn place() -> impl Strategy<Value = Place> {
@@ -60,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (place(), byte()).prop_map(|(at, byte)| Unnamed(at, byte)),
         1 => (place(), byte()).prop_map(|(at, byte)| Outside(at, byte)),
         6 => Just(Settle),
+        6 => Just(Read),
     ]
 }
 
@@ -145,7 +149,7 @@ fn run(root: &Path, step: &Step) -> std::io::Result<()> {
             fs::hard_link(at(place), &outside)?;
             overwrite(&outside, *byte)?;
         }
-        Step::Settle => {}
+        Step::Settle | Step::Read => {}
     }
     Ok(())
 }
@@ -202,9 +206,19 @@ fn hold(steps: &[Step]) {
     let mut space = Space::new();
     let mut mirror = Mirror::default();
     let root = space.at("");
+    let mut reading = None;
     for step in steps {
         if is_told_late(step, &space.index) {
             continue;
+        }
+        if matches!(step, Step::Read) {
+            reading = match reading.take().map(Reading::read) {
+                None => space.index.reading_of(0).unwrap(),
+                Some(read) => {
+                    space.index.enter(read).unwrap();
+                    None
+                }
+            };
         }
         // What cannot be done changes nothing, or what it did is seen.
         let _ = run(&root, step);
@@ -247,6 +261,9 @@ fn storm(pauses: usize, operations: usize, seed: u64) {
     for pause in 0..pauses {
         operators.work(operations, pause % 4 == 3, &mut random);
         while operators.are_busy() {
+            if let Some(reading) = space.index.reading_of(0).unwrap() {
+                space.index.enter(reading.read()).unwrap();
+            }
             space.index.settle().unwrap();
             mirror.follow(&space.index);
         }

@@ -8,7 +8,19 @@ use crate::wire::messages::{JobNumber, LastJob, ToClient, ToPod};
 use std::time::Instant;
 
 impl State {
-    pub(super) fn start(&mut self, run: RunId, job: JobId, pod: PodId, tool_index: usize) {
+    pub(super) fn start(&mut self, run: (RunId, JobId), pod: PodId, tool_index: usize) {
+        if !self.postpones(run, pod, tool_index) {
+            self.start_now(run, pod, tool_index);
+        }
+    }
+
+    /// The same, whatever has changed meanwhile.
+    pub(in crate::schedd) fn start_now(
+        &mut self,
+        (run, job): (RunId, JobId),
+        pod: PodId,
+        tool_index: usize,
+    ) {
         let there = &mut self.pods[pod.0 as usize];
         let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
             return;

@@ -153,6 +153,26 @@ fn slowest_answer(farm: &Farm, what: impl FnOnce()) -> Duration {
 }
 
 #[test]
+fn the_hub_answers_while_it_reads_what_is_much() {
+    let farm = Farm::without_hub();
+    farm.write("a.c", "int a;\n");
+    let _worker = start_worker(&farm);
+    let _hub = start_hub(&farm);
+    farm.wait_up();
+    farm.cc_remote(&["gcc", "-c", "a.c"]);
+    for n in 0..10 {
+        let file = fs::File::create(farm.root.join(format!("large{n}"))).unwrap();
+        file.set_len(250 << 20).unwrap();
+    }
+    let begun = Instant::now();
+    let slowest = slowest_answer(&farm, || {
+        farm.cc_remote(&["gcc", "-c", "a.c"]);
+    });
+    let took = begun.elapsed();
+    assert!(slowest < took / 2, "{slowest:?} of {took:?}");
+}
+
+#[test]
 #[ignore = "prints what it measures"]
 fn twenty_thousand_files() {
     let farm = Farm::without_hub();
