@@ -159,6 +159,33 @@ pub struct Job {
     pub limits: Limits,
 }
 
+#[cfg(test)]
+impl Job {
+    /// One of gcc's, with nothing but these.
+    pub(crate) fn of_gcc(args: Vec<Arg>, cwd: RootPath) -> Self {
+        Self {
+            need: Need {
+                tool: "gcc".into(),
+                program: "gcc".into(),
+                identity: None,
+                needs: vec![],
+                overlay_only: None,
+                system_dirs: vec![],
+            },
+            program: Program::Tool,
+            argv0: "gcc".into(),
+            args,
+            rewrite_args: vec![],
+            cwd,
+            env: vec![],
+            inputs: vec![],
+            outputs: vec![],
+            scratch: vec![],
+            limits: Limits::default(),
+        }
+    }
+}
+
 impl Job {
     /// Files that it is sure to read, as far as its command line says.
     pub fn reads(&self) -> impl Iterator<Item = &RootPath> {

@@ -140,6 +140,7 @@ pub(super) struct Rewrite {
 pub(super) struct Pod {
     pub(super) env: BTreeMap<String, Word>,
     pub(super) args: Option<Vec<Word>>,
+    pub(super) writes_near: Option<bool>,
     pub(super) prepare: Option<Vec<Word>>,
     pub(super) seconds: Option<u32>,
     pub(super) memory_mib: Option<u32>,

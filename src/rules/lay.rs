@@ -264,6 +264,7 @@ fn pod(pod: &mut Pod, layer: &Layer) -> Result<(), RuleError> {
         pod.prepare = layer.templates("prepare", command, &["{warm}", "{bin}"])?;
     }
     pod.args = said.args.as_deref().map_or(pod.args.clone(), words);
+    pod.writes_near = said.writes_near.unwrap_or(pod.writes_near);
     pod.seconds = said.seconds.unwrap_or(pod.seconds);
     pod.memory_mib = said.memory_mib.unwrap_or(pod.memory_mib);
     Ok(())

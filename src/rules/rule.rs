@@ -77,6 +77,9 @@ pub struct Pod {
     /// Flags that a job gets there, so that it does say when a file is not there: see `not_found`. Not
     /// if the same flag is there already, nor where it could not run locally.
     pub args: List<Text>,
+    /// It writes in no other directories than those of its outputs, its working directory, and what lies
+    /// below the innermost that holds them all; anywhere else it may be told that it cannot.
+    pub writes_near: bool,
     /// A command that fills the warm directory, once for each identity of the tool.
     pub prepare: List<Text>,
     /// A job that runs longer is ended; 0 is no limit.

@@ -44,13 +44,13 @@ impl Outputs<'_> {
         let unwanted = self.runner.session.globs.of(&job.scratch);
         let mut digests = Vec::new();
         let mut index = 0;
-        for root in &run.roots {
-            let files = view.place.dirs[usize::from(*root)].clone();
-            let upper = view::open_changes(scratch, *root).map_err(io::Error::from)?;
+        for root in run.roots.iter().map(|root| root.index) {
+            let files = view.place.dirs[usize::from(root)].clone();
+            let upper = view::open_changes(scratch, root).map_err(io::Error::from)?;
             let declared: Vec<Bytes> = job
                 .outputs
                 .iter()
-                .filter(|output| output.at.root.0 == *root)
+                .filter(|output| output.at.root.0 == root)
                 .map(|output| output.at.below.clone())
                 .collect();
             let looked_at = upper.try_clone()?;
@@ -63,7 +63,7 @@ impl Outputs<'_> {
                     continue;
                 }
                 let at = RootPath {
-                    root: RootId(*root),
+                    root: RootId(root),
                     below: change.below.clone(),
                 };
                 let depfile = job

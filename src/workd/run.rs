@@ -183,7 +183,8 @@ impl Runner<'_> {
         };
         let map_back = MapBack::new(rendered.map_back.iter().cloned());
         let exe = tool.map(|tool| tool.path);
-        let mut run = start::to_run(rendered, exe, task, &view).await?;
+        let near = self.writes_near(&task.job);
+        let mut run = start::to_run(rendered, exe, task, (&view, near)).await?;
         given.set(&mut run.env);
         run.warm = given.name;
         let number = init.number;
@@ -226,6 +227,13 @@ impl Runner<'_> {
         // Not before: what lies on disk is what was just read.
         self.clean_later(&view, number, gone);
         ended
+    }
+
+    /// Whether the job's tool writes near its outputs only. In a mirror alone: to ask where that is
+    /// must not go over a network.
+    fn writes_near(&self, job: &Job) -> bool {
+        let rule = self.session.worker.config.rules.rule(&job.need.tool);
+        self.session.mirror().is_some() && rule.is_some_and(|rule| rule.pod.writes_near)
     }
 
     /// What the pod gives to a job of this tool.

@@ -3,9 +3,9 @@
 use super::render::Rendered;
 use super::run::Stop;
 use super::view::View;
-use super::warden::proto::Run;
+use super::warden::proto::{JobRoot, Run};
 use super::{limits, lower};
-use crate::paths::Bytes;
+use crate::paths::{Bytes, RootId};
 use crate::wire::messages::Task;
 use std::io;
 
@@ -22,11 +22,20 @@ pub(crate) async fn to_run(
     rendered: Rendered,
     exe: Option<Bytes>,
     task: &Task,
-    view: &View,
+    (view, writes_near): (&View, bool),
 ) -> io::Result<Run> {
     let (wanted, dirs) = (rendered.out_dirs, view.place.dirs.clone());
     let out_dirs = view.place.ask(move || lower::out_dirs(&wanted, &dirs));
     let out_dirs = out_dirs.await?;
+    let root = |index: u16| {
+        let files = view.place.dirs.get(usize::from(index));
+        let files = files.filter(|_| writes_near);
+        let near = files.map(|files| lower::written(&task.job, RootId(index), files));
+        JobRoot {
+            index,
+            writable: near.unwrap_or_default(),
+        }
+    };
     Ok(Run {
         exe: rendered.exe.or(exe).unwrap_or_default(),
         argv: rendered.argv,
@@ -34,7 +43,7 @@ pub(crate) async fn to_run(
         cwd: rendered.cwd,
         umask: task.surroundings.umask & 0o777,
         limits: limits::of_processes(task),
-        roots: rendered.roots,
+        roots: rendered.roots.into_iter().map(root).collect(),
         out_dirs,
         files: rendered.files,
         warm: None,

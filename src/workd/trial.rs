@@ -41,7 +41,7 @@ pub(super) async fn try_out(view: &View, given: &[PathBuf]) -> Result<(), String
         argv,
         cwd: "/".into(),
         umask: 0o022,
-        roots: view.roots.iter().map(|(root, _)| root.0).collect(),
+        roots: view.roots.iter().map(|(root, _)| root.0.into()).collect(),
         ..Run::default()
     };
     match run_alone(view, &run).await? {
@@ -206,7 +206,7 @@ async fn prove_in(
         env: vec!["PATH=/usr/bin:/bin".into()],
         cwd: cwd.unwrap_or_default(),
         umask: 0o022,
-        roots: vec![0],
+        roots: vec![0.into()],
         ..Run::default()
     };
     let (ending, scratch) = run_alone(&view, &run).await?;

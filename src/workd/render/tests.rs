@@ -1,7 +1,7 @@
 //! Jobs rendered for both views.
 
 use super::*;
-use crate::job::{Limits, Need, Output};
+use crate::job::Output;
 
 const ROOTS: [&str; 2] = ["/home/u/one", "/srv/two"];
 
@@ -25,26 +25,7 @@ fn text(text: &str) -> Piece {
 }
 
 fn job(args: Vec<Arg>) -> Job {
-    Job {
-        need: Need {
-            tool: "gcc".into(),
-            program: "gcc".into(),
-            identity: None,
-            needs: vec![],
-            overlay_only: None,
-            system_dirs: Vec::new(),
-        },
-        program: Program::Tool,
-        argv0: "gcc".into(),
-        args,
-        rewrite_args: vec![],
-        cwd: at(""),
-        env: vec![],
-        inputs: vec![],
-        outputs: vec![],
-        scratch: vec![],
-        limits: Limits::default(),
-    }
+    Job::of_gcc(args, at(""))
 }
 
 fn render_in(view: ViewKind, job: &Job) -> Result<Rendered, RenderError> {

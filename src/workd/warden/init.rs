@@ -5,7 +5,7 @@
 //! overlay, is mounted only then. Knows nothing of hubs and the wire.
 
 use super::bare;
-use super::proto::{FromInit, Room, Run, Sandbox, Scratch, Setup, receive, send};
+use super::proto::{FromInit, JobRoot, Room, Run, Sandbox, Scratch, Setup, receive, send};
 use super::sys::{self, Step, StepError};
 use super::template::{HOST, mount_tmpfs, path};
 use super::tool::{self, Tool};
@@ -139,7 +139,7 @@ fn mount_proc() -> Result<(), StepError> {
 fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError> {
     let up = ready.own.join("up");
     make_dir(&up, 0o755)?;
-    for index in &run.roots {
+    for JobRoot { index, writable } in &run.roots {
         let root = setup
             .roots
             .get(usize::from(*index))
@@ -147,7 +147,14 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             .step(|| format!("root {index}"))?;
         make_dir(up.join(index.to_string()), 0o755)?;
         if setup.view == ViewKind::Overlay {
-            mount_overlay(*index, root.path.as_path(), &ready.own)?;
+            let root = root.path.as_path();
+            let mounted = mount_overlay(*index, writable.as_path(), root, &ready.own);
+            // A directory may have gone, or become another's, since the worker looked.
+            if mounted.is_err() && !writable.0.is_empty() {
+                mount_overlay(*index, Path::new(""), root, &ready.own)?;
+            } else {
+                mounted?;
+            }
         }
     }
     if let Some(name) = &run.warm {
@@ -180,23 +187,39 @@ fn mount_warm(name: &Bytes, own: &Path) -> Result<(), StepError> {
     overlay(&options, Path::new(warm::SHOWN))
 }
 
-/// Mounts root `index` over its own path, its changes to be seen in `own/up/index`.
-fn mount_overlay(index: u16, target: &Path, own: &Path) -> Result<(), StepError> {
-    let lower = format!("{HOST}/root/{index}");
+/// Mounts what is below `part` of root `index` over its own path, its changes to be seen below
+/// `own/up/index`.
+fn mount_overlay(index: u16, part: &Path, target: &Path, own: &Path) -> Result<(), StepError> {
+    let mut lower = format!("{HOST}/root/{index}");
     let own = own.display();
-    let upper = format!("{own}/up/{index}");
+    let mut upper = format!("{own}/up/{index}");
     let work = format!("{own}/work{index}");
     make_dir(&work, 0o755)?;
-    // The root directory of the view takes its mode from the upper directory.
-    if let Ok(stat) = rustix::fs::stat(lower.as_str()) {
-        let mode = Mode::from_raw_mode(stat.st_mode & 0o1777);
-        rustix::fs::chmod(upper.as_str(), mode).step(|| format!("chmod `{upper}`"))?;
+    like_lower(&lower, &upper)?;
+    for name in part {
+        for path in [&mut lower, &mut upper] {
+            path.push('/');
+            // The worker has seen to it that it is text.
+            path.push_str(&name.to_string_lossy());
+        }
+        make_dir(&upper, 0o755)?;
+        like_lower(&lower, &upper)?;
     }
     // None of these paths needs escaping: all are the template's own names, whatever the root is
-    // called on the pod. `volatile`: nothing here outlives the job, so nothing is synced.
+    // called on the pod, and the part has been looked at. `volatile`: nothing here outlives the job,
+    // so nothing is synced.
     let options =
         format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile,index=off");
-    overlay(&options, target)
+    overlay(&options, &target.join(part))
+}
+
+/// A directory of the view takes its mode from the upper directory.
+fn like_lower(lower: &str, upper: &str) -> Result<(), StepError> {
+    if let Ok(stat) = rustix::fs::stat(lower) {
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o1777);
+        rustix::fs::chmod(upper, mode).step(|| format!("chmod `{upper}`"))?;
+    }
+    Ok(())
 }
 
 fn overlay(options: &str, target: &Path) -> Result<(), StepError> {

@@ -61,6 +61,25 @@ pub(crate) struct RootDir {
     pub(crate) files: Bytes,
 }
 
+/// A root as a job gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobRoot {
+    pub(crate) index: u16,
+    /// In the overlay view, the directory below it that can be written, with all that it holds: the
+    /// rest is shown without an overlay, through which every file costs more. Empty is all of it.
+    pub(crate) writable: Bytes,
+}
+
+impl From<u16> for JobRoot {
+    /// All of it can be written.
+    fn from(index: u16) -> Self {
+        Self {
+            index,
+            writable: Bytes::default(),
+        }
+    }
+}
+
 /// A directory of the system's that jobs see otherwise than the pod has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Replaced {
@@ -134,8 +153,8 @@ pub(crate) struct Run {
     pub(crate) cwd: Bytes,
     pub(crate) umask: u32,
     pub(crate) limits: Vec<(u32, u64)>,
-    /// Roots, by index, that the job gets: an overlay each, or a directory for outputs each.
-    pub(crate) roots: Vec<u16>,
+    /// Roots that the job gets: an overlay each, or a directory for outputs each.
+    pub(crate) roots: Vec<JobRoot>,
     /// Directories to make below the outputs' directory first, parents before children.
     pub(crate) out_dirs: Vec<Bytes>,
     /// Files to write before the tool starts (response files).
