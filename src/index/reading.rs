@@ -40,7 +40,7 @@ pub struct Read {
 impl Reading {
     /// Reads them. Takes its time.
     pub fn read(self) -> Read {
-        let firsts: Vec<(Name, u64)> = self.files.iter().filter_map(|names| first(names)).collect();
+        let firsts: Vec<(Name, u64)> = self.files.iter().filter_map(first).collect();
         let outcomes = hash::all(&self.ground, &firsts, self.up_to);
         Read {
             files: self.files,
