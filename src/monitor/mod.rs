@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod figures;
 mod last;
+mod limiter;
 mod man;
 mod roots;
 mod run;
@@ -26,9 +27,12 @@ pub(crate) fn exit_code(program: &str, result: anyhow::Result<ExitCode>) -> Exit
     })
 }
 
-/// Sends the log to stderr: with the time and without colours unless that is a terminal.
+/// Sends the log to stderr: with the time and without colours unless that is a terminal, and no more
+/// than some of what comes again and again.
 pub(crate) fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("log filter `{filter}`"))?;
     tracing_subscriber::fmt()
@@ -36,6 +40,8 @@ pub(crate) fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        .finish()
+        .with(limiter::Limiter::default())
         .init();
     Ok(())
 }

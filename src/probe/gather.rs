@@ -7,6 +7,7 @@ use super::ProbeError;
 use super::elf;
 use super::evidence::{self, Answer, Asking, Evidence, Introduction, Question};
 use super::parallel;
+use super::path::own_first;
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ pub(super) struct Ask<'r> {
     pub(super) rule: &'r Rule,
     /// Its name.
     pub(super) program: String,
-    /// Its path; empty for what executables in roots find.
+    /// Where it was found.
+    pub(super) found: PathBuf,
+    /// Its path, which may be where that leads; empty for what executables in roots find.
     pub(super) path: PathBuf,
 }
 
@@ -57,6 +60,12 @@ pub(super) fn gather_all(
         .collect();
     let answers = parallel::map(&questions, 1, |(index, question)| {
         let Ask { rule, path, .. } = &asks[*index];
+        // As its jobs will have it.
+        let own = own_first(path, asking.path);
+        let asking = Asking {
+            path: &own,
+            ..asking
+        };
         evidence::answer(*question, &rule.probe, path, asking)
     });
     let mut spoken: BTreeMap<usize, Result<Vec<Answer>, ProbeError>> = BTreeMap::new();
@@ -108,6 +117,11 @@ fn meet(ask: &Ask<'_>, asking: Asking<'_>) -> Result<Met, ProbeError> {
     let resolved = ask.path.canonicalize().ok();
     let resolved = resolved.filter(|path| Path::is_file(path));
     let resolved = resolved.ok_or_else(|| ProbeError::Absent(ask.path.clone()))?;
+    let own = own_first(&ask.path, asking.path);
+    let asking = Asking {
+        path: &own,
+        ..asking
+    };
     let introduction = evidence::introduce(&ask.rule.probe, &ask.path, asking)?;
     Ok(Met {
         tool,

@@ -38,6 +38,7 @@ pub use command::CommandError;
 pub use headers::Headers;
 pub use identity::Part;
 pub use offer::Found;
+pub(crate) use path::path_of_jobs;
 pub use path::{LAUNCHERS, find_on_path};
 pub use prober::{ProbeError, Prober, default_cache};
 pub use seen::SeenFiles;

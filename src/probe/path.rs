@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+/// Where every job finds programs; no tool's own directories.
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Names of programs that pretend to be another one.
 pub const LAUNCHERS: [&str; 5] = ["cpods-cc", "ccache", "distcc", "icecc", "sccache"];
@@ -25,6 +28,60 @@ pub fn find_on_path(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
     directories(path)
         .map(|directory| directory.join(program))
         .find(|found| is_tool(found))
+}
+
+/// Where a tool is at home: links that keep its name are followed out of the folder in which it was
+/// found. A link under another name is what some programs know by what they are to be (`context` that
+/// leads to `luametatex`): they look for their own files beside it, so that it is not followed. In the
+/// system's directories everything is at home.
+pub(crate) fn at_home(path: &Path) -> PathBuf {
+    let mut home = path.to_path_buf();
+    // As many links as the kernel follows.
+    for _ in 0..40 {
+        let next = is_own(&home).then(|| linked_by_name(&home)).flatten();
+        let Some(next) = next else {
+            break;
+        };
+        home = next;
+    }
+    home
+}
+
+/// What this link of the same name leads to, in words without `..`, if there is such a link.
+fn linked_by_name(link: &Path) -> Option<PathBuf> {
+    let to = std::fs::read_link(link).ok()?;
+    let mut plain = PathBuf::new();
+    for part in link.parent()?.join(to).components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    // Links on the way may make the words lead elsewhere.
+    let same = plain.canonicalize().ok()? == link.canonicalize().ok()?;
+    (same && plain.file_name() == link.file_name()).then_some(plain)
+}
+
+/// Whether this program lies in a directory that jobs do not look for programs in anyway.
+fn is_own(program: &Path) -> bool {
+    let dir = program.parent();
+    dir.is_some_and(|dir| directories(OsStr::new(SYSTEM_PATH)).all(|system| system != dir))
+}
+
+/// The search path of this tool's jobs: its own directory, so that it finds what belongs to it, and
+/// the system's.
+pub(crate) fn path_of_jobs(tool: &Path) -> OsString {
+    own_first(tool, OsStr::new(SYSTEM_PATH))
+}
+
+/// This search path, with the tool's own directory in front if it has one.
+pub(super) fn own_first(tool: &Path, path: &OsStr) -> OsString {
+    let dir = tool.parent().filter(|dir| dir.is_absolute());
+    match dir.filter(|_| is_own(tool)) {
+        Some(dir) => [dir.as_os_str(), path].join(OsStr::new(":")),
+        None => path.into(),
+    }
 }
 
 /// The directories of a search path; an empty element is the working directory, as for a shell.
@@ -115,6 +172,38 @@ mod tests {
         assert_eq!(find_on_path(named.as_os_str(), &path), None);
         let named = at("real/tool0");
         assert_eq!(find_on_path(named.as_os_str(), &path), Some(named));
+    }
+
+    #[test]
+    fn a_tool_is_at_home_where_its_name_leads() {
+        let space = tempfile::tempdir().unwrap();
+        let at = |below: &str| space.path().join(below);
+        for directory in ["bin", "tree", "tree/bin"] {
+            fs::create_dir(at(directory)).unwrap();
+        }
+        // As in the standalone ConTeXt: one program by several names.
+        executable(&at("tree/bin/engine"));
+        symlink("engine", at("tree/bin/tool")).unwrap();
+        symlink(at("tree/bin/tool"), at("bin/absolute")).unwrap();
+        symlink("../tree/bin/tool", at("bin/tool")).unwrap();
+        assert_eq!(at_home(&at("bin/tool")), at("tree/bin/tool"));
+        assert_eq!(at_home(&at("tree/bin/tool")), at("tree/bin/tool"));
+        assert_eq!(at_home(&at("bin/absolute")), at("bin/absolute"));
+        assert_eq!(at_home(&at("bin/none")), at("bin/none"));
+        symlink("loop", at("bin/loop")).unwrap();
+        assert_eq!(at_home(&at("bin/loop")), at("bin/loop"));
+        // Through a linked directory `..` leads elsewhere than the words say.
+        symlink(at("bin"), at("tree/linked")).unwrap();
+        assert_eq!(at_home(&at("tree/linked/tool")), at("tree/linked/tool"));
+        assert_eq!(at_home(Path::new("/bin/sh")), Path::new("/bin/sh"));
+    }
+
+    #[test]
+    fn jobs_find_what_lies_beside_their_tool() {
+        let path = |tool: &str| path_of_jobs(Path::new(tool)).into_string().unwrap();
+        assert_eq!(path("/usr/bin/gcc"), SYSTEM_PATH);
+        assert_eq!(path("/opt/x/bin/gcc"), format!("/opt/x/bin:{SYSTEM_PATH}"));
+        assert_eq!(path(""), SYSTEM_PATH);
     }
 
     #[test]

@@ -4,10 +4,11 @@ use super::command::CommandError;
 use super::digests::{Digests, Seconds, Stamp, now};
 use super::evidence::{Asking, Evidence};
 use super::gather::{Ask, gather_all};
+use super::hops;
 use super::identity::Sources;
 use super::offer::{Found, all_needs, offer, program_files};
 use super::parallel;
-use super::path::{all_on_path, directories};
+use super::path::{all_on_path, at_home, directories};
 use super::seen::{Seen, SeenFiles};
 use super::tree::Forest;
 use crate::rules::{Probe, Rule, RuleSet};
@@ -176,8 +177,9 @@ impl Prober {
     /// See [`ProbeError`].
     pub fn find(&mut self, rule: &Rule, program: &str, path: &Path) -> Result<Found, ProbeError> {
         // Questions are asked from another directory.
-        let path = std::path::absolute(path).unwrap_or_default();
-        let key = (rule.tool.to_string(), path.clone());
+        let found = std::path::absolute(path).unwrap_or_default();
+        let path = at_home(&found);
+        let key = (rule.tool.to_string(), found.clone());
         if let Some(record) = self.records.get(&key)
             && record.round == self.round
             && record.probe == rule.probe
@@ -189,6 +191,7 @@ impl Prober {
         let ask = Ask {
             rule,
             program: program.into(),
+            found,
             path,
         };
         let mut results = self.probe_batch(&[ask], false);
@@ -218,11 +221,12 @@ impl Prober {
                 let rule = rules.rule_for(&name)?;
                 // Names that are not text match no rule's program on another machine either.
                 let program = name.into_string().ok()?;
-                let path = std::path::absolute(path).ok()?;
+                let found = std::path::absolute(path).ok()?;
                 Some(Ask {
                     rule,
                     program,
-                    path,
+                    path: at_home(&found),
+                    found,
                 })
             })
             .collect();
@@ -230,6 +234,7 @@ impl Prober {
         asks.extend(in_roots.map(|rule| Ask {
             rule,
             program: ARCH.into(),
+            found: PathBuf::new(),
             path: PathBuf::new(),
         }));
         self.doubt();
@@ -302,6 +307,10 @@ impl Prober {
         let files = forest.files().to_vec();
         self.watched.extend(walked);
         self.watch_around(files.iter().chain(asks.iter().map(|ask| &ask.path)));
+        // The links on the way to a tool may lead elsewhere tomorrow.
+        let links = asks.iter().flat_map(|ask| hops::of(&ask.found));
+        let links: Vec<PathBuf> = links.collect();
+        self.watch_around(links.iter().chain(asks.iter().map(|ask| &ask.found)));
         for (ask, found, resolved, evidence) in records {
             let own = program_files(&[&evidence], &needs).into_iter();
             let stamps = own
@@ -329,7 +338,7 @@ impl Prober {
         looked: Seconds,
     ) {
         self.watch_around(stamps.iter().map(|(file, _)| file));
-        let key = (ask.rule.tool.to_string(), ask.path.clone());
+        let key = (ask.rule.tool.to_string(), ask.found.clone());
         let settled = |stamp: &Option<Stamp>| stamp.is_some_and(|it| it.is_settled(looked));
         if !stamps.iter().all(|(_, stamp)| settled(stamp)) {
             // Too new to be told from its next version: looked at anew each time.

@@ -2,6 +2,7 @@
 
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
+use super::warden::system;
 use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
 use super::{drain, hours, limits, report, session, stdio, tools};
 use crate::job::Digest;
@@ -183,12 +184,29 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
         given_tools(&args.tool)?
     };
     let allowed = file.clone();
-    let tools = tools.only(move |tool| allowed.allows(tool));
-    run(
-        args,
-        args.config(file, (tools, rules), Some(Arc::new(machine_slot)))?,
-    )?;
+    let tools = tools.only(move |found| allowed.allows(&found.tool));
+    let mut config = args.config(file, (tools, rules), Some(Arc::new(machine_slot)))?;
+    if args.tool.is_empty() && !config.unsandboxed {
+        let given = config.system.clone();
+        let shown = move |found: &OfferedTool| is_shown(found, &given);
+        config.tools = config.tools.only(shown);
+    }
+    run(args, config)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether jobs can start this tool: what lies outside of all that they see is not offered.
+fn is_shown(found: &OfferedTool, given: &[PathBuf]) -> bool {
+    let path = found.path.as_path();
+    // What programs in roots find has no path.
+    let shown = path.as_os_str().is_empty() || system::shows(given, path);
+    if !shown {
+        let (tool, path) = (&found.tool, path.display());
+        tracing::info!(
+            "`{tool}` at `{path}` is not offered: jobs do not see it without `system` in pod.toml"
+        );
+    }
+    shown
 }
 
 /// Gives this process, and all that it starts from now on, at least this niceness. Linux keeps it

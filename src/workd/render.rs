@@ -9,6 +9,7 @@ mod quote;
 use self::quote::quote;
 use crate::job::{Arg, Job, Piece, Program, Role, Surroundings};
 use crate::paths::{Bytes, RootId, RootPath, Roots};
+use crate::probe::path_of_jobs;
 use crate::wire::messages::ViewKind;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,6 +31,8 @@ pub struct Layout<'a> {
     pub roots: &'a Roots,
     /// The view's directories; those of the roots are not looked at for the overlay.
     pub mounts: &'a Mounts,
+    /// Where the tool is on this pod; empty for a program in a root.
+    pub tool: &'a Path,
 }
 
 /// The rewrite view's directories for each root, and the one for temporary files.
@@ -117,7 +120,7 @@ pub fn render(
         renderer.done.env.push(variable(name, &value));
     }
     if !job.env.iter().any(|(name, _)| name.0 == b"PATH") {
-        let path: Bytes = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into();
+        let path = path_of_jobs(layout.tool).into();
         renderer.done.env.push(variable(&"PATH".into(), &path));
     }
     for at in &job.inputs {

@@ -23,6 +23,7 @@ use crate::wire::messages::{Finished, FromPod, JobNumber, OfferedTool, Task, Vie
 use rustix::fd::{AsFd, OwnedFd};
 use std::cell::Cell;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,6 +174,9 @@ impl Runner<'_> {
             view: view.kind,
             roots: &view.roots,
             mounts: &mounts,
+            tool: tool
+                .as_ref()
+                .map_or(Path::new(""), |tool| tool.path.as_path()),
         };
         let rendered = match render(&task.job, &task.surroundings, layout) {
             Ok(rendered) => rendered,

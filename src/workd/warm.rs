@@ -12,13 +12,14 @@ use super::warden::{Ended, Init};
 use super::worker::Worker;
 use crate::job::{Digest, Ending};
 use crate::paths::Bytes;
-use crate::probe::find_on_path;
+use crate::probe::{find_on_path, path_of_jobs};
 use crate::rules::{Pod, Rule, Text};
 use crate::wire::messages::OfferedTool;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io::{self, Read, Seek};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -33,7 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const EMPTY: &str = "empty";
 /// How much of what a failing command said is passed on.
 const TOLD_BYTES: usize = 400;
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The warm directories of a worker.
 #[derive(Debug)]
@@ -159,9 +159,10 @@ async fn prepare(
     tracing::info!(tool = &*rule.tool, "preparing its warm directory");
     let words = rule.pod.prepare.iter();
     let argv: Vec<String> = words.map(|word| fill_in(word, tool)).collect();
-    let exe = find_on_path(OsStr::new(&argv[0]), OsStr::new(PATH))
+    let path = path_of_jobs(tool.path.as_path());
+    let exe = find_on_path(OsStr::new(&argv[0]), &path)
         .ok_or_else(|| format!("there is no `{}`", argv[0]))?;
-    let mut all = vec![Bytes::from(format!("PATH={PATH}").as_str())];
+    let mut all = vec![Bytes([b"PATH=", path.as_bytes()].concat())];
     let own = Given {
         name: None,
         env: env.to_vec(),

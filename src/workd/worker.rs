@@ -45,13 +45,13 @@ impl FindTools {
         }
     }
 
-    /// Only those whose rules pass.
+    /// Only those that pass.
     #[must_use]
-    pub fn only(self, passes: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+    pub fn only(self, passes: impl Fn(&OfferedTool) -> bool + Send + Sync + 'static) -> Self {
         let find = self.find;
         let find = move || {
             let mut tools = find();
-            tools.retain(|offered| passes(&offered.tool));
+            tools.retain(&passes);
             tools
         };
         Self {

@@ -38,6 +38,7 @@ mod run;
 mod sandbox;
 mod tools_context;
 mod tools_framac;
+mod tools_lmtx;
 mod tools_verifast;
 mod tools_z3;
 mod wrapper;

@@ -145,6 +145,8 @@ fn a_pod_that_looks_for_its_tools_for_long_is_alive() {
         .arg(farm.pod_socket())
         .arg("--cache")
         .arg(dir.join("cache"))
+        .arg("--system")
+        .arg(dir.join("bin"))
         .stderr(File::create(dir.join("pod1.log")).unwrap())
         .spawn();
     let _worker = Daemon::new(worker.unwrap());

@@ -34,6 +34,7 @@ fn render_in(view: ViewKind, job: &Job) -> Result<Rendered, RenderError> {
         view,
         roots: &roots,
         mounts: &Mounts::in_sandbox(&roots),
+        tool: Path::new("/opt/lmtx/bin/context"),
     };
     render(job, &Surroundings::default(), layout)
 }
@@ -92,6 +93,13 @@ fn each_piece_in_each_view() {
         assert_eq!(in_view(ViewKind::Overlay), overlay);
         assert_eq!(in_view(ViewKind::Rewrite), rewrite);
     }
+}
+
+#[test]
+fn a_tool_finds_what_lies_beside_it() {
+    let rendered = render_in(ViewKind::Overlay, &job(vec![])).unwrap();
+    let path = "PATH=/opt/lmtx/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert!(rendered.env.contains(&path.into()), "{:?}", rendered.env);
 }
 
 #[test]

@@ -66,6 +66,18 @@ pub(crate) fn names(given: &[Bytes]) -> Vec<PathBuf> {
     names
 }
 
+/// Whether jobs see the program at `path`: as it is called, and where its links lead.
+pub(crate) fn shows(given: &[PathBuf], path: &Path) -> bool {
+    let dirs = SYSTEM.iter().map(|dir| Path::new("/").join(dir));
+    let dirs: Vec<PathBuf> = dirs.chain(given.iter().cloned()).collect();
+    let real = path.canonicalize();
+    let holds_real = |dir: &PathBuf| {
+        let dir = dir.canonicalize();
+        matches!((&real, &dir), (Ok(real), Ok(dir)) if real.starts_with(dir))
+    };
+    dirs.iter().any(|dir| path.starts_with(dir)) && dirs.iter().any(holds_real)
+}
+
 /// Whether this is the same for programs of any system: the user's name, the hosts, the time zone.
 pub(crate) fn is_everywhere(name: &Path) -> bool {
     let etc = name.strip_prefix("etc").ok().and_then(Path::to_str);
@@ -98,5 +110,20 @@ mod tests {
         let names = names(&["/srv/tools".into()]);
         assert!(names.contains(&"srv/tools".into()));
         assert!(names.iter().all(|name| name.is_relative()));
+    }
+
+    #[test]
+    fn a_program_is_shown_if_it_and_what_it_is_are() {
+        let space = tempfile::tempdir().unwrap();
+        let at = |below: &str| space.path().join(below);
+        fs::create_dir(at("shown")).unwrap();
+        fs::write(at("hidden"), "").unwrap();
+        fs::write(at("shown/tool"), "").unwrap();
+        std::os::unix::fs::symlink(at("hidden"), at("shown/link")).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", at("sh")).unwrap();
+        let given = [at("shown")];
+        assert!(shows(&given, &at("shown/tool")) && shows(&[], Path::new("/bin/sh")));
+        assert!(!shows(&[], &at("shown/tool")) && !shows(&given, &at("hidden")));
+        assert!(!shows(&given, &at("shown/link")) && !shows(&given, &at("sh")));
     }
 }
