@@ -2,10 +2,11 @@
 
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
-use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
+use super::worker::{Config, FindTools, ScratchChoice, ViewChoice, Worker};
 use super::{drain, hours, limits, report, session, stdio, tools};
 use crate::job::Digest;
 use crate::rules::RuleSet;
+use crate::slots::Slots;
 use crate::wire::messages::OfferedTool;
 use crate::wire::socket::{is_friend, listen};
 use crate::wire::stream::WireError;
@@ -94,7 +95,7 @@ impl Args {
         &self,
         file: PodFile,
         (tools, rules): (FindTools, Arc<RuleSet>),
-        machine_slots: Option<TakeMachineSlot>,
+        machine_slots: Option<&'static Slots>,
     ) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mirror_bytes = file.mirror_bytes();
@@ -186,7 +187,8 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     let tools = tools.only(move |tool| allowed.allows(tool));
     run(
         args,
-        args.config(file, (tools, rules), Some(Arc::new(machine_slot)))?,
+        // Without a lock file jobs still run: a limit lost is better than a build lost.
+        args.config(file, (tools, rules), Slots::open().ok())?,
     )?;
     Ok(ExitCode::SUCCESS)
 }
@@ -201,15 +203,6 @@ fn stand_back(nice: i32) {
     if let Err(error) = set {
         tracing::warn!("cannot be nice: {error}");
     }
-}
-
-/// One of the slots that wrappers on this machine take, too.
-fn machine_slot() -> Option<Box<dyn std::any::Any>> {
-    // Without a lock file jobs still run: a limit lost is better than a build lost.
-    let Ok(slots) = crate::slots::Slots::open() else {
-        return Some(Box::new(()));
-    };
-    Some(Box::new(slots.try_take()?))
 }
 
 /// The table of `--tool`: identities are the digests of the programs alone.
