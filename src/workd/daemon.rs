@@ -3,7 +3,7 @@
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::worker::{Config, FindTools, ScratchChoice, ViewChoice, Worker};
-use super::{drain, hours, limits, report, session, stdio, tools};
+use super::{drain, hours, limits, report, service, session, stdio, tools};
 use crate::job::Digest;
 use crate::rules::RuleSet;
 use crate::slots::Slots;
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -36,6 +37,13 @@ pub struct Args {
     /// Tell whether a worker that this hub can use listens on this unix socket (for the hub)
     #[arg(long, value_name = "PATH", group = "where", hide = true)]
     pub meet: Option<PathBuf>,
+    /// With `--meet`: wait so many seconds for one (for the hub)
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide = true)]
+    pub wait: u64,
+    /// With `--stdio`: end after a job once a worker that this hub can use listens on this unix
+    /// socket (for the hub)
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub service: Option<PathBuf>,
     /// Mount the hub's files here by sshfs over standard input and output (for the hub)
     #[arg(long, value_name = "DIR", group = "where", hide = true)]
     pub sshfs: Option<PathBuf>,
@@ -125,7 +133,7 @@ impl Args {
             rules,
             machine_slots,
             mirror_bytes,
-            late_after: self.late_ms.map(std::time::Duration::from_millis),
+            late_after: self.late_ms.map(Duration::from_millis),
             in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })
     }
@@ -153,7 +161,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     crate::monitor::log_to_stderr(&args.log)?;
     if let Some(socket) = &args.meet {
-        stdio::meet(socket)?;
+        println!("{}", service::wait(socket, Duration::from_secs(args.wait)));
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(socket) = &args.bridge {
@@ -276,8 +284,15 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     match listener {
         None => {
             let (read, write) = stdio::open()?;
-            log_end(session::serve(read, write, worker)).await;
-            Ok(())
+            let served = log_end(session::serve(read, write, Rc::clone(&worker)));
+            let Some(service) = args.service.clone() else {
+                served.await;
+                return Ok(());
+            };
+            tokio::select! {
+                () = served => Ok(()),
+                () = service::gives_way(worker, service) => Ok(()),
+            }
         }
         Some(listener) => {
             let drained = drain::when_asked(Rc::clone(&worker), end_when_idle);
@@ -303,7 +318,7 @@ async fn accept(listener: tokio::net::UnixListener, worker: Rc<Worker>) {
             Err(error) => {
                 // Out of descriptors, most likely: what is open must end first.
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
