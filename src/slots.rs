@@ -1,14 +1,19 @@
-//! One count of running jobs for the whole machine.
+//! Two counts of running jobs for the whole machine.
 //!
 //! Every wrapper that runs its command locally, and the hub's own pod for each of its jobs, holds
-//! one of as many slots as the machine has cores. A slot is a POSIX record lock on one byte of a
-//! file in the user's runtime folder: the kernel frees it however its holder ends, it survives
-//! execve(2) (so a wrapper can become the tool and keep its slot) and is not inherited by
-//! children (so a tool that leaves a daemon behind does not keep one). See fcntl_locking(2).
+//! one of as many slots as the machine has cores. Every worker (a service, the hub's own, those that
+//! hubs have sent) holds one of as many as it offers for each of its jobs; see [`jobs`]. A slot is a
+//! POSIX record lock on one byte of a file in the user's runtime folder: the kernel frees it however
+//! its holder ends, it survives execve(2) (so a wrapper can become the tool and keep its slot) and is
+//! not inherited by children (so a tool that leaves a daemon behind does not keep one). See
+//! fcntl_locking(2).
 //!
 //! Such locks belong to the process and vanish when *any* descriptor of the file is closed. Hence
 //! the one [`Slots`] of a process, which is never closed.
 
+pub mod jobs;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -29,7 +34,11 @@ const RETRY: Duration = Duration::from_millis(10);
 pub struct Slots {
     file: OwnedFd,
     /// Which bytes this process holds: its own locks never stand in its own way.
-    held: Mutex<Vec<bool>>,
+    held: Mutex<BTreeSet<usize>>,
+    /// How many there are for local runs: the cores this process may use.
+    count: usize,
+    /// How many of this process's wishes for workers' slots wait.
+    waiting: Mutex<usize>,
 }
 
 /// One slot, given back when dropped.
@@ -80,23 +89,30 @@ impl Slots {
             return Ok(slots);
         }
         let file = open_high(&make_runtime_dir()?.join("slots"))?;
-        let count = cores();
         Ok(SLOTS.get_or_init(|| Self {
             file,
-            held: Mutex::new(vec![false; count]),
+            held: Mutex::default(),
+            count: cores(),
+            waiting: Mutex::default(),
         }))
     }
 
-    /// How many there are: the cores this process may use.
+    /// How many there are for local runs.
     pub fn count(&self) -> usize {
-        self.lock_table().len()
+        self.count
     }
 
-    /// Takes a free slot.
+    /// Takes a free slot for a local run.
     pub fn try_take(&'static self) -> Option<Slot> {
+        self.take_of(0..self.count)
+    }
+
+    /// Takes the first free byte of these.
+    fn take_of(&'static self, bytes: impl IntoIterator<Item = usize>) -> Option<Slot> {
         let mut held = self.lock_table();
-        let byte = (0..held.len()).find(|&byte| !held[byte] && self.set(byte, libc::F_WRLCK))?;
-        held[byte] = true;
+        let is_free = |&byte: &usize| !held.contains(&byte) && self.set(byte, libc::F_WRLCK);
+        let byte = bytes.into_iter().find(is_free)?;
+        held.insert(byte);
         Some(Slot { slots: self, byte })
     }
 
@@ -110,7 +126,7 @@ impl Slots {
         }
     }
 
-    fn lock_table(&self) -> std::sync::MutexGuard<'_, Vec<bool>> {
+    fn lock_table(&self) -> std::sync::MutexGuard<'_, BTreeSet<usize>> {
         self.held
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -118,15 +134,21 @@ impl Slots {
 
     /// Locks or unlocks one byte; false if another process holds it.
     fn set(&self, byte: usize, kind: libc::c_int) -> bool {
-        // SAFETY: `flock` is plain data, for which all zeroes is a value.
-        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-        lock.l_type = kind as libc::c_short;
-        lock.l_whence = libc::SEEK_SET as libc::c_short;
-        lock.l_start = byte as libc::off_t;
-        lock.l_len = 1;
+        let lock = lock(byte, 1, kind);
         // SAFETY: the descriptor is open and `lock` outlives the call.
         unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETLK, &lock) == 0 }
     }
+}
+
+/// What fcntl(2) is told of some bytes.
+fn lock(byte: usize, bytes: usize, kind: libc::c_int) -> libc::flock {
+    // SAFETY: `flock` is plain data, for which all zeroes is a value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = byte as libc::off_t;
+    lock.l_len = bytes as libc::off_t;
+    lock
 }
 
 impl Slot {
@@ -143,8 +165,10 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        // Not before, lest another thread take it in between and lose it.
+        let mut held = self.slots.lock_table();
         self.slots.set(self.byte, libc::F_UNLCK);
-        self.slots.lock_table()[self.byte] = false;
+        held.remove(&self.byte);
     }
 }
 

@@ -204,7 +204,7 @@ pub(crate) fn find(name: &OsStr) -> Option<PathBuf> {
 }
 
 /// The same, but only this wrapper itself is looked past: another launcher is what the user wanted.
-fn find_other(name: &OsStr) -> Option<PathBuf> {
+pub(crate) fn find_other(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(name.into());
     }

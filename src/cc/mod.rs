@@ -6,6 +6,7 @@
 //!
 //! No async runtime, no argument parser, no logger: it is started once per job.
 
+mod away;
 mod commit;
 mod depfile;
 mod gnu;
@@ -35,16 +36,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 /// The wrapper's own name.
 pub const NAME: &str = "cpods-cc";
-
-/// Tries of one job with one hub after another, before it is run here.
-const MOST_TRIES: u32 = 3;
-
-/// How long a hub that was lost in mid-job may take to come back.
-const HUB_RETURNS_WITHIN: Duration = Duration::from_secs(3);
 
 const USAGE: &str = "\
 usage: cpods-cc COMMAND [ARG...]
@@ -59,6 +53,8 @@ Environment:
   CPODS_DISABLE=1   run COMMAND here, as if cpods were not there
   CPODS_FALLBACK=0  fail (exit code 125) where a job meant for a pod would run here
   CPODS_HUB=SOCKET  the hub's socket (default: cpods/hub.sock in $XDG_RUNTIME_DIR)
+  CPODS_PATIENCE=N  seconds to wait for a hub that is away, with a tool that only pods have
+                    (default: 30)
   CPODS_STRICT=1    fail (exit code 1) where the tool's rule sees a failure behind its exit code 0
   CPODS_DIAGNOSTICS=gnu  put what a tool says of a place in a file as compilers do:
                     FILE:LINE:COLUMN: error: MESSAGE
@@ -79,6 +75,8 @@ struct Call {
     env: Vec<(OsString, OsString)>,
     /// The program on this machine; none where it lacks it.
     program: Option<PathBuf>,
+    /// Whether this user has a hub, also where it is away.
+    has_hub: bool,
 }
 
 /// The command line, for the man page only: the wrapper itself parses nothing but its first word.
@@ -118,6 +116,7 @@ pub fn main() -> ExitCode {
         cwd,
         env: std::env::vars_os().collect(),
         program,
+        has_hub: false,
     }
     .run()
 }
@@ -178,7 +177,7 @@ impl Call {
             Ok(parsed) => parsed,
             Err(reason) => return self.local_by_rule(&rules, &reason),
         };
-        let mut hub = match Hub::connect() {
+        let mut hub = match self.connect() {
             Ok(hub) => hub,
             Err(error @ HubError::Misconfigured { .. }) => return fail(&chain(&error)),
             Err(error) => return self.fall_back(&chain(&error), &rules),
@@ -290,7 +289,7 @@ impl Call {
                 Ok(End::Refused(why)) => return fail(&why),
                 Ok(End::Lost(error)) => {
                     submit.tries += 1;
-                    match find_again(submit.tries) {
+                    match self.find_again(submit.tries) {
                         Some(again) => *hub = again,
                         None => break format!("the hub was lost ({error})"),
                     }
@@ -329,7 +328,7 @@ impl Call {
         note(&format!("local: {}: {why}", self.argv[0].display()));
         match &self.program {
             Some(program) => self.in_slot(program, rules),
-            None => self.here(),
+            None => self.nowhere(why),
         }
     }
 
@@ -356,18 +355,6 @@ fn tell(tool: &str, why: &str) {
         tool: tool.into(),
         why: why.into(),
     });
-}
-
-/// Waits a little for a hub that is being restarted.
-fn find_again(tries: u32) -> Option<Hub> {
-    let end = Instant::now() + HUB_RETURNS_WITHIN;
-    while tries <= MOST_TRIES && Instant::now() < end {
-        match Hub::connect() {
-            Ok(hub) => return Some(hub),
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
-        }
-    }
-    None
 }
 
 fn fail(why: &str) -> ExitCode {

@@ -109,17 +109,19 @@ fn to_text(status: &Status) -> String {
         let state = if pod.up { "up" } else { "down" };
         let _ = writeln!(
             text,
-            "pod      {} ({}): {state}, {} of {} slots busy, {} jobs done, view {}, files {}",
+            "pod      {} ({}): {state}, {} of {} slots busy, {} jobs done, view {}, files {}, worker {}",
             pod.name,
             pod.address,
             pod.running,
             pod.slots,
             pod.finished,
             view_name(pod),
-            pod.files
+            pod.files,
+            pod.worker
         );
         let mirror = pod.mirror.as_ref().map_or(String::new(), mirror);
-        for why in [&pod.why, &pod.offer.view_why, &pod.files_why, &mirror] {
+        let reasons = [&pod.why, &pod.worker_why, &pod.offer.view_why];
+        for why in reasons.into_iter().chain([&pod.files_why, &mirror]) {
             if !why.is_empty() {
                 let _ = writeln!(text, "           {why}");
             }
@@ -218,6 +220,7 @@ fn pod_json(pod: &PodStatus) -> serde_json::Value {
         "busy_seconds": Duration::from_micros(pod.busy_us).as_secs_f64(),
         "machine": pod.offer.machine, "view": view_name(pod), "view_why": pod.offer.view_why,
         "files": pod.files, "files_why": pod.files_why,
+        "worker": pod.worker, "worker_why": pod.worker_why,
         "mirror": pod.mirror.as_ref().map(mirror_json),
         "tools": tools,
     })
@@ -250,6 +253,13 @@ pub(super) fn summary(before: &Status, after: &Status, wall: Duration) -> String
             text,
             "cpods: WARNING: pod `{}` is not in use: {}",
             pod.name, pod.why
+        );
+    }
+    for pod in up(after).filter(|pod| !pod.worker_why.is_empty()) {
+        let _ = writeln!(
+            text,
+            "cpods: WARNING: pod `{}`: {}",
+            pod.name, pod.worker_why
         );
     }
     if finished == 0 && local_jobs > 0 {
@@ -303,6 +313,14 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("WARNING"), "{text}");
+        after.pods.push(PodStatus {
+            name: "far".into(),
+            up: true,
+            worker_why: "its service speaks another version".into(),
+            ..PodStatus::default()
+        });
+        let text = summary(&before, &after, Duration::from_secs(2));
+        assert!(text.contains("WARNING: pod `far`: its service"), "{text}");
         after.finished = 5;
         assert!(summary(&before, &after, Duration::from_secs(2)).contains("WARNING: no job"));
     }

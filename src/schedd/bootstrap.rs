@@ -5,6 +5,8 @@
 //! found by its mark. Nothing is sent ahead that the script did not ask for.
 
 use super::ssh;
+use crate::wire::frame::PROTOCOL;
+use crate::wire::messages::ServedBy;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,6 +64,45 @@ pub(super) struct Arrival {
     pub(super) greeting: String,
     /// The size of the worker, if it was not there before.
     pub(super) sent_bytes: Option<usize>,
+    /// Which worker it is.
+    pub(super) served: Served,
+}
+
+/// Which worker serves a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Which.
+    pub by: ServedBy,
+    /// Why not the pod's service, where there is one.
+    pub why: String,
+}
+
+impl Served {
+    /// By a worker of this kind, which is as it should be.
+    pub(super) fn by(by: ServedBy) -> Self {
+        let why = String::new();
+        Self { by, why }
+    }
+
+    /// What the script found, in its words.
+    fn parse(found: &str) -> Self {
+        let words: Vec<_> = found.split_whitespace().skip(1).collect();
+        let until = "served by the hub's own worker until then";
+        let why = match words[..] {
+            ["service", ..] => return Self::by(ServedBy::Service),
+            ["version", theirs, ..] => format!(
+                "its service speaks version {theirs} of the protocol, this hub version {PROTOCOL}: \
+                 run `upgrade.yml`; {until}"
+            ),
+            ["nobody", "enabled"] => format!(
+                "its service is enabled and does not answer: see `systemctl --user status \
+                 cpods-workd` there; {until}"
+            ),
+            _ => String::new(),
+        };
+        let by = ServedBy::Sent;
+        Self { by, why }
+    }
 }
 
 /// Speaks with the script until the worker runs: what comes on `stream` from then on is its own.
@@ -97,9 +138,11 @@ pub(super) async fn prepare(stream: &mut UnixStream) -> Result<Arrival, Bootstra
             marked(stream, &mut before).await?;
         }
         let sent_bytes = is_sent.then_some(worker.len());
+        let served = Served::parse(&marked(stream, &mut before).await?);
         Ok(Arrival {
             greeting,
             sent_bytes,
+            served,
         })
     };
     timeout(ARRIVES_WITHIN, arrive)
@@ -189,6 +232,21 @@ mod tests {
         assert!(!command.contains(['\n', '!']), "{command}");
         // In a pair of single quotes nothing else may be one.
         assert_eq!(SHELL.matches('\'').count(), 2);
+    }
+
+    #[test]
+    fn what_the_script_found_is_told() {
+        let parse = |found: &str| Served::parse(&format!("cpods-by {found}"));
+        assert_eq!(parse("service enabled"), Served::by(ServedBy::Service));
+        for found in ["nobody unknown", "report"] {
+            assert_eq!(parse(found), Served::by(ServedBy::Sent), "{found}");
+        }
+        let old = parse("version 5 enabled");
+        assert_eq!(old.by, ServedBy::Sent);
+        let versions = format!("version 5 of the protocol, this hub version {PROTOCOL}");
+        assert!(old.why.contains(&versions), "{}", old.why);
+        let dead = parse("nobody enabled");
+        assert!(dead.by == ServedBy::Sent && dead.why.contains("does not answer"));
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@
 # others before.
 umask 077
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/cpods
-runtime=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/cpods
+runtime=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+# Where all workers of this user count their jobs; not every sshd says so.
+[ ! -d "$runtime" ] || export XDG_RUNTIME_DIR="$runtime"
 fail() { echo "$*" >&2; exit 1; }
 echo
 echo "cpods-pod $(uname -s) $(uname -m)"
@@ -24,10 +26,18 @@ else
   trap - 0
   echo "cpods-have"
 fi
-# A report is of the machine, whoever works there. A socket may be left of a service that was killed,
-# or be that of another version: then the pod is served without it.
-if [ "$1" != "--report" ] && [ -S "$runtime/workd.sock" ] \
-  && "$worker" --meet "$runtime/workd.sock"; then
-  exec "$worker" --bridge "$runtime/workd.sock"
+# A report is of the machine, whoever works there.
+if [ "$1" = "--report" ]; then
+  echo "cpods-by report"
+  exec "$worker" "$@"
 fi
-exec "$worker" "$@"
+# A service that is enabled may just be starting: it was killed, ended after its jobs, or the machine
+# was booted. A socket may be left of one that was killed, or be that of another version: then the
+# pod is served without it, until it is there.
+service=$runtime/cpods/workd.sock
+unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/default.target.wants/cpods-workd.service
+if [ -e "$unit" ]; then enabled=enabled wait=10; else enabled=unknown wait=0; fi
+found=$("$worker" --meet "$service" --wait "$wait")
+echo "cpods-by ${found:-nobody} $enabled"
+[ "$found" != "service" ] || exec "$worker" --bridge "$service"
+exec "$worker" "$@" --service "$service"

@@ -31,6 +31,7 @@ mod survey;
 mod system;
 mod toolchain;
 
+pub use bootstrap::Served;
 pub use choice::why_no_overlay;
 pub(crate) use cli::{canonical_roots, roots_there};
 pub use cli::{command, main};

@@ -1,5 +1,6 @@
 //! One pod's channel: opened, kept alive, opened again.
 
+use super::bootstrap::Served;
 use super::choice;
 use super::config::PodConfig;
 use super::mirrors;
@@ -92,7 +93,9 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
             return false;
         }
     };
+    hub.pod_is_served(index, opened.served());
     let end = session(hub, index, pod, choice.files, opened.stream).await;
+    hub.pod_is_served(index, &Served::default());
     let lost = |why: &str| {
         if !hub.is_stopping() && hub.is_wanted(index) {
             hub.pod_lost(index, why);

@@ -1,5 +1,6 @@
 //! What pods say, turned into events for the core and messages for wrappers.
 
+use super::bootstrap::Served;
 use super::config::Config;
 use super::identity::{Own, by_version};
 use super::outbox::Outbox;
@@ -8,7 +9,7 @@ use super::system::{Comes, System};
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
-use crate::wire::messages::{FromPod, JobNumber, Offer, ToClient, ViewKind};
+use crate::wire::messages::{FromPod, JobNumber, Offer, ServedBy, ToClient, ViewKind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,20 @@ impl Hub {
                 return;
             }
             changed.await;
+        }
+    }
+
+    /// Which worker a pod has now, none between two. What should be otherwise is told once.
+    pub(super) fn pod_is_served(&self, index: u32, served: &Served) {
+        let mut state = self.state.borrow_mut();
+        let pod = &mut state.pods[index as usize];
+        pod.served = served.clone();
+        if served.by != ServedBy::None && pod.told != served.why {
+            pod.told.clone_from(&served.why);
+            match served.why.as_str() {
+                "" => tracing::info!("pod `{}` has the worker `{}`", pod.config.name, served.by),
+                why => tracing::warn!("pod `{}`: {why}", pod.config.name),
+            }
         }
     }
 

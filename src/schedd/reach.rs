@@ -1,14 +1,14 @@
 //! Ways to a pod: whatever its address, a stream whose other end is a worker. The hub's own channel
 //! is one; the others are tried, used once and given up, for `cpods doctor`.
 
-use super::bootstrap::{self, Arrival, BootstrapError};
+use super::bootstrap::{self, Arrival, BootstrapError, Served};
 use super::config::{Address, PodConfig};
 use super::jail;
 use super::left_out::LeftOut;
 use super::ssh::{self, Process};
 use crate::paths::Roots;
 use crate::wire::frame::Peer;
-use crate::wire::messages::{Files, FromPod, Offer, ToPod};
+use crate::wire::messages::{Files, FromPod, Offer, ServedBy, ToPod};
 use crate::wire::stream::{Frame, Receiver, Sender, WireError};
 use crate::workd::report::Time;
 use anyhow::Context;
@@ -36,6 +36,13 @@ pub(super) struct Opened {
     arrival: Arrival,
 }
 
+impl Opened {
+    /// Which worker it is.
+    pub(super) fn served(&self) -> &Served {
+        &self.arrival.served
+    }
+}
+
 /// Opens one. `args` are for the worker, where this starts it.
 ///
 /// # Errors
@@ -47,6 +54,10 @@ pub(super) async fn open(
     args: &[OsString],
 ) -> Result<Opened, String> {
     let said = |error: io::Error| error.to_string();
+    let here = |by| Arrival {
+        served: Served::by(by),
+        ..Arrival::default()
+    };
     match &pod.address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(said)?;
@@ -56,7 +67,7 @@ pub(super) async fn open(
             Ok(Opened {
                 stream,
                 process: None,
-                arrival: Arrival::default(),
+                arrival: here(ServedBy::Listener),
             })
         }
         Address::Own => {
@@ -66,7 +77,7 @@ pub(super) async fn open(
             Ok(Opened {
                 stream,
                 process: Some(process),
-                arrival: Arrival::default(),
+                arrival: here(ServedBy::Own),
             })
         }
         Address::Ssh(host) => {
@@ -159,12 +170,12 @@ impl Reach {
         })
     }
 
-    /// Meets the worker as a hub does.
+    /// Meets the worker as a hub does; tells which it is.
     ///
     /// # Errors
     /// Why not.
-    pub async fn greet(&self, pod: &PodConfig) -> Result<(), String> {
-        self.meet(pod, None).await.map(drop)
+    pub async fn greet(&self, pod: &PodConfig) -> Result<Served, String> {
+        self.meet(pod, None).await.map(|(served, _)| served)
     }
 
     /// The worker's offer to a hub with these roots, which it has in place.
@@ -172,13 +183,18 @@ impl Reach {
     /// # Errors
     /// Why there is none.
     pub async fn offer(&self, pod: &PodConfig, roots: &Roots) -> Result<Offer, String> {
-        let offer = self.meet(pod, Some(roots)).await?;
+        let (_, offer) = self.meet(pod, Some(roots)).await?;
         offer.ok_or_else(|| "no offer".to_owned())
     }
 
-    async fn meet(&self, pod: &PodConfig, roots: Option<&Roots>) -> Result<Option<Offer>, String> {
+    async fn meet(
+        &self,
+        pod: &PodConfig,
+        roots: Option<&Roots>,
+    ) -> Result<(Served, Option<Offer>), String> {
         let args = pod.worker_args("error");
         let opened = open(&self.ssh, &self.own_worker, pod, &args).await?;
+        let served = opened.served().clone();
         let met = timeout(ANSWERS_WITHIN, meet(opened.stream, roots)).await;
         let said = match opened.process {
             Some(process) => process.end().await,
@@ -186,7 +202,7 @@ impl Reach {
         };
         match met {
             Err(_) => Err(format!("no answer within {ANSWERS_WITHIN:?}")),
-            Ok(Ok(offer)) => Ok(offer),
+            Ok(Ok(offer)) => Ok((served, offer)),
             Ok(Err(error @ (WireError::Io(_) | WireError::Closed))) => {
                 Err(said.unwrap_or_else(|| error.to_string()))
             }

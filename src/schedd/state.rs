@@ -4,6 +4,7 @@
 
 mod start;
 
+use super::bootstrap::Served;
 use super::choice::{Choice, NoCopy, Surveyed};
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own};
@@ -109,6 +110,10 @@ pub(super) struct Pod {
     pub(super) flow: Flow,
     /// There is content to be sent beside everything else.
     pub(super) due: Rc<Notify>,
+    /// Which worker it has.
+    pub(super) served: Served,
+    /// What was told last of why it has that.
+    pub(super) told: String,
     /// Why it is not connected.
     pub(super) why: String,
     /// When it was connected and offered something, last.
@@ -137,6 +142,8 @@ impl Hub {
             mirror: Mirror::default(),
             flow: Flow::default(),
             due: Rc::default(),
+            served: Served::default(),
+            told: String::new(),
             why: NOT_YET.into(),
             up_since: None,
             used: None,

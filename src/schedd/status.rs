@@ -91,6 +91,8 @@ fn pod(state: &State, id: PodId) -> PodStatus {
         files: known.choice.files,
         files_why: known.choice.why.clone(),
         mirror: (known.choice.files == Files::Mirror).then_some(known.flow.counts),
+        worker: known.served.by,
+        worker_why: known.served.why.clone(),
         why: known.why.clone(),
         slots: known
             .offer

@@ -8,8 +8,16 @@ use thiserror::Error;
 
 /// Version of everything after the hello. Raise it with every change of a wire type.
 ///
-/// 1: the first. 2: how a pod comes to the files; pods taken out of use. 3: limits of a job.
-pub const PROTOCOL: u16 = 6;
+/// | version | what came with it |
+/// | --- | --- |
+/// | 1 | jobs, tools, outputs, status |
+/// | 2 | how a pod comes to the files: mounts; pods taken out of use |
+/// | 3 | limits of a job |
+/// | 4 | mirrors: lists of changes, their content, what a pod lacks; the hub's name; packed outputs; system directories that a job searches, and those that a tool's identity covers |
+/// | 5 | mirrors unasked: what a pod proved before it has files, a mirror's trouble; the last jobs, indexes and transfers in what is told to people |
+/// | 6 | content by need (opened, without, again); the hub's headers and compilers on pods, bare identities; the identity that a job was placed by; jobs taken back before they begin; why content was sent |
+/// | 7 | which worker serves a pod, in the status |
+pub const PROTOCOL: u16 = 7;
 
 /// The first bytes of a [`Hello`].
 pub const MAGIC: [u8; 6] = *b"cpods\n";

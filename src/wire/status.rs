@@ -57,6 +57,10 @@ pub struct PodStatus {
     pub files_why: String,
     /// What was done for its mirror, if it has one.
     pub mirror: Option<MirrorStatus>,
+    /// Which worker serves it.
+    pub worker: ServedBy,
+    /// Why not the pod's service, where there is one.
+    pub worker_why: String,
     /// Whether it is connected and takes jobs.
     pub up: bool,
     /// Why not, or why it rests.
@@ -71,6 +75,35 @@ pub struct PodStatus {
     pub busy_us: u64,
     /// The pod's offer.
     pub offer: Offer,
+}
+
+/// Which worker serves a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServedBy {
+    /// It is not connected.
+    #[default]
+    None,
+    /// One that the hub started on its own machine.
+    Own,
+    /// One that listens on a unix socket of the hub's machine.
+    Listener,
+    /// The pod's own, which runs there as a service.
+    Service,
+    /// One that the hub has sent, for want of such.
+    Sent,
+}
+
+impl std::fmt::Display for ServedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Own => "own",
+            Self::Listener => "listener",
+            Self::Service => "service",
+            Self::Sent => "sent",
+        })
+    }
 }
 
 /// What a pod's mirror came to, since the hub began.

@@ -3,10 +3,11 @@
 use super::file::{self, Hours, MOST_SLOTS, PodFile};
 use super::tools::Tools;
 use super::warden::system;
-use super::worker::{Config, FindTools, ScratchChoice, TakeMachineSlot, ViewChoice, Worker};
-use super::{drain, hours, limits, report, session, stdio, tools};
+use super::worker::{Config, FindTools, ScratchChoice, ViewChoice, Worker};
+use super::{drain, hours, limits, report, service, session, stdio, tools};
 use crate::job::Digest;
 use crate::rules::RuleSet;
+use crate::slots::Slots;
 use crate::wire::messages::OfferedTool;
 use crate::wire::socket::{is_friend, listen};
 use crate::wire::stream::WireError;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -36,6 +38,13 @@ pub struct Args {
     /// Tell whether a worker that this hub can use listens on this unix socket (for the hub)
     #[arg(long, value_name = "PATH", group = "where", hide = true)]
     pub meet: Option<PathBuf>,
+    /// With `--meet`: wait so many seconds for one (for the hub)
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide = true)]
+    pub wait: u64,
+    /// With `--stdio`: end after a job once a worker that this hub can use listens on this unix
+    /// socket (for the hub)
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub service: Option<PathBuf>,
     /// Mount the hub's files here by sshfs over standard input and output (for the hub)
     #[arg(long, value_name = "DIR", group = "where", hide = true)]
     pub sshfs: Option<PathBuf>,
@@ -95,7 +104,7 @@ impl Args {
         &self,
         file: PodFile,
         (tools, rules): (FindTools, Arc<RuleSet>),
-        machine_slots: Option<TakeMachineSlot>,
+        machine_slots: Option<&'static Slots>,
     ) -> anyhow::Result<Config> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mirror_bytes = file.mirror_bytes();
@@ -125,7 +134,7 @@ impl Args {
             rules,
             machine_slots,
             mirror_bytes,
-            late_after: self.late_ms.map(std::time::Duration::from_millis),
+            late_after: self.late_ms.map(Duration::from_millis),
             in_use: (file.hours == Hours::Idle).then(|| hours::watched(self.terminals.clone())),
         })
     }
@@ -153,7 +162,7 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     crate::monitor::log_to_stderr(&args.log)?;
     if let Some(socket) = &args.meet {
-        stdio::meet(socket)?;
+        println!("{}", service::wait(socket, Duration::from_secs(args.wait)));
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(socket) = &args.bridge {
@@ -185,7 +194,8 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let allowed = file.clone();
     let tools = tools.only(move |found| allowed.allows(&found.tool));
-    let mut config = args.config(file, (tools, rules), Some(Arc::new(machine_slot)))?;
+    // Without a lock file jobs still run: a limit lost is better than a build lost.
+    let mut config = args.config(file, (tools, rules), Slots::open().ok())?;
     if args.tool.is_empty() && !config.unsandboxed {
         let given = config.system.clone();
         let shown = move |found: &OfferedTool| is_shown(found, &given);
@@ -219,15 +229,6 @@ fn stand_back(nice: i32) {
     if let Err(error) = set {
         tracing::warn!("cannot be nice: {error}");
     }
-}
-
-/// One of the slots that wrappers on this machine take, too.
-fn machine_slot() -> Option<Box<dyn std::any::Any>> {
-    // Without a lock file jobs still run: a limit lost is better than a build lost.
-    let Ok(slots) = crate::slots::Slots::open() else {
-        return Some(Box::new(()));
-    };
-    Some(Box::new(slots.try_take()?))
 }
 
 /// The table of `--tool`: identities are the digests of the programs alone.
@@ -301,8 +302,15 @@ async fn work(args: &Args, config: Config) -> anyhow::Result<()> {
     match listener {
         None => {
             let (read, write) = stdio::open()?;
-            log_end(session::serve(read, write, worker)).await;
-            Ok(())
+            let served = log_end(session::serve(read, write, Rc::clone(&worker)));
+            let Some(service) = args.service.clone() else {
+                served.await;
+                return Ok(());
+            };
+            tokio::select! {
+                () = served => Ok(()),
+                () = service::gives_way(worker, service) => Ok(()),
+            }
         }
         Some(listener) => {
             let drained = drain::when_asked(Rc::clone(&worker), end_when_idle);
@@ -328,7 +336,7 @@ async fn accept(listener: tokio::net::UnixListener, worker: Rc<Worker>) {
             Err(error) => {
                 // Out of descriptors, most likely: what is open must end first.
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Ends a worker between two jobs, on SIGUSR1: so that a service can be replaced by a newer one
-//! while builds go on. Hubs are told that there is no room any more; what has begun is ended first.
-//! Who starts the next worker is not known here.
+//! Ends a worker between two jobs, on SIGUSR1 or for the service of its machine: so that one worker
+//! can take another's place while builds go on. Hubs are told that there is no room any more; what
+//! has begun is ended first. Who starts the next worker is not known here.
 
 use super::worker::Worker;
 use std::rc::Rc;
@@ -17,8 +17,13 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) async fn when_asked(worker: Rc<Worker>, mut asked: Signal) {
     asked.recv().await;
     tracing::info!("asked to end; waiting for the jobs that there are");
+    drain(&worker).await;
+}
+
+/// Takes no more jobs, and waits for the ends of those that there are.
+pub(super) async fn drain(worker: &Worker) {
     worker.take_no_more();
-    until_idle(&worker).await;
+    until_idle(worker).await;
     tokio::time::sleep(LAST_WORDS).await;
 }
 

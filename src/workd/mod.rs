@@ -26,6 +26,7 @@
 //! | [`file`] | `pod.toml` |
 //! | `hours` | whether a person uses the machine |
 //! | [`report`] | what the machine has and lacks |
+//! | `service` | the worker that runs here as a service, and how a sent one gives way to it |
 //! | [`daemon`] | command line, sockets, signals |
 
 mod answers;
@@ -49,6 +50,7 @@ pub mod report;
 mod run;
 mod scratch;
 mod sent;
+mod service;
 pub mod session;
 mod spelling;
 mod sshfs;

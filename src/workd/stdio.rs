@@ -3,21 +3,16 @@
 //! A remote shell gives its command pipes or a socket. Either is driven by readiness; tokio's own
 //! standard streams would pass every frame through another thread.
 
-use crate::wire::frame::{HELLO_BYTES, Hello};
 use crate::wire::socket::is_friend;
 use anyhow::Context;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::FileType;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::net;
 use std::path::Path;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
-
-/// How long a worker's service may take to say its version.
-const SPEAKS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) type Read = Box<dyn AsyncRead + Unpin>;
 pub(crate) type Write = Box<dyn AsyncWrite + Unpin>;
@@ -40,21 +35,6 @@ pub(crate) fn open() -> io::Result<(Read, Write)> {
         _ => return Err(unusable("output")),
     };
     Ok((read, write))
-}
-
-/// Whether a worker listens there that a hub of this version can speak with.
-///
-/// # Errors
-/// Why not.
-pub(crate) fn meet(path: &Path) -> anyhow::Result<()> {
-    let mut worker = net::UnixStream::connect(path)
-        .with_context(|| format!("nobody listens at `{}`", path.display()))?;
-    // A worker says who it is before anything else.
-    worker.set_read_timeout(Some(SPEAKS_WITHIN))?;
-    let mut hello = [0; HELLO_BYTES];
-    worker.read_exact(&mut hello).context("no answer")?;
-    Hello::from_bytes(hello)?;
-    Ok(())
 }
 
 /// Joins standard input and output to a worker's socket until either side closes.

@@ -10,15 +10,15 @@ use super::scratch::{self, Cleaner};
 use super::trial;
 use super::warm::Warm;
 use crate::rules::RuleSet;
+use crate::slots::Slots;
 use crate::wire::messages::{Offer, OfferedTool, ViewKind};
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// Finds the pod's tools.
 #[derive(Clone)]
@@ -60,10 +60,6 @@ impl FindTools {
         }
     }
 }
-
-/// Takes one unit of what is shared with everything else that runs jobs on this machine; none if
-/// nothing is free. What it gives is dropped when the job has ended.
-pub type TakeMachineSlot = Arc<dyn Fn() -> Option<Box<dyn Any>>>;
 
 /// Whether a person uses the machine now.
 pub type IsInUse = Rc<dyn Fn() -> bool>;
@@ -117,8 +113,8 @@ pub struct Config {
     pub tools: FindTools,
     /// What is known of tools.
     pub rules: Arc<RuleSet>,
-    /// The machine-wide count, for sessions of the machine's own hub.
-    pub machine_slots: Option<TakeMachineSlot>,
+    /// What this worker shares with everything else that runs jobs on this machine.
+    pub machine_slots: Option<&'static Slots>,
     /// Whoever opens a file whose content is not here waits no longer than that, if set.
     pub late_after: Option<std::time::Duration>,
     /// Bytes that all mirrors may hold.
@@ -145,6 +141,8 @@ impl fmt::Debug for Config {
 pub struct Worker {
     pub(crate) config: Config,
     pub(crate) slots: Semaphore,
+    /// One job at a time asks for a slot that other workers may want: asking costs system calls.
+    pub(crate) asking: Mutex<()>,
     pub(crate) cleaner: Cleaner,
     pub(crate) health: Health,
     pub(crate) heard: Heard,
@@ -173,6 +171,7 @@ impl Worker {
         Room::new(&config.cache, config.mirror_bytes).tidy_aside();
         Ok(Rc::new(Self {
             slots: Semaphore::new(config.slots as usize),
+            asking: Mutex::default(),
             cleaner: Cleaner::start()?,
             health: Health::new(),
             heard: Heard::default(),

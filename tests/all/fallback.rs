@@ -5,6 +5,7 @@ use crate::tool::{Process, gates, make_tool, wait_for_nothing_left};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
 fn cores() -> usize {
     std::thread::available_parallelism().unwrap().get()
@@ -88,7 +89,7 @@ fn drain(farm: &Farm, jobs: &mut Vec<Child>, most: usize) {
                 at_gate <= most,
                 "{at_gate} jobs on {most} cores, {waiting} wait"
             );
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         gates(farm)[0].signal(Signal::USR1);
         wait_for("one job's end", || {
@@ -143,7 +144,7 @@ fn the_hubs_own_pod_and_local_runs_share_the_cores() {
         wait_for("a job", || (!gates(&farm).is_empty()).then_some(()));
         for _ in 0..20 {
             assert!(gates(&farm).len() <= most);
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         let gate = gates(&farm).remove(0);
         gate.signal(Signal::USR1);
@@ -217,6 +218,80 @@ fn a_tool_that_the_hub_lacks_runs_once_a_pod_offers_it() {
     );
     assert!(object == farm.read("a.o"));
     assert_eq!(farm.finished(), 1);
+}
+
+/// A compilation by a wrapper on whose machine there is no compiler.
+fn lacking(farm: &Farm) -> Child {
+    let mut command = farm.command(bin("cpods-cc"));
+    command
+        .env("PATH", "/nonexistent")
+        .args(["gcc", "-c", "a.c", "-o", "a.o"]);
+    command.spawn().unwrap()
+}
+
+/// Longer than a hub is waited for where the tool is there.
+const LONG: Duration = Duration::from_millis(4500);
+
+#[test]
+fn a_tool_that_only_pods_have_waits_for_a_hub_that_is_away() {
+    let farm = Farm::of(&[("overlay", 1)], &[]);
+    farm.write("a.c", "int a;\n");
+    farm.schedd.kill();
+    let mut job = lacking(&farm);
+    std::thread::sleep(LONG);
+    assert!(job.try_wait().unwrap().is_none(), "it waits");
+    let _again = farm.start_schedd_again();
+    assert!(wait_for_end("the job", &mut job).success());
+    assert!(farm.root.join("a.o").exists());
+}
+
+#[test]
+fn a_tool_that_only_pods_have_waits_for_a_hub_that_stops_in_mid_job() {
+    let farm = Farm::of(&[("overlay", 1)], &[]);
+    farm.write("a.c", "int a;\n");
+    farm.workds[0].signal(Signal::STOP);
+    let mut job = lacking(&farm);
+    wait_for("the job to be placed", || {
+        (farm.status()?["running"] == 1).then_some(())
+    });
+    farm.schedd.signal(Signal::TERM);
+    assert!(farm.schedd.wait().success());
+    assert!(!farm.hub_socket().exists());
+    farm.workds[0].signal(Signal::CONT);
+    std::thread::sleep(LONG);
+    assert!(job.try_wait().unwrap().is_none(), "it waits");
+    let _again = farm.start_schedd_again();
+    assert!(wait_for_end("the job", &mut job).success());
+    assert!(farm.root.join("a.o").exists());
+}
+
+#[test]
+fn a_tool_that_is_nowhere_is_waited_for_only_where_there_is_a_hub() {
+    let farm = Farm::without_hub();
+    farm.write("a.smt2", "(check-sat)\n");
+    let config = farm.dir.path().join("config");
+    let run = || {
+        let mut command = farm.command("cpods-cc");
+        let command = command.env_remove("CPODS_HUB");
+        let command = command.env("XDG_CONFIG_HOME", &config);
+        let command = command.env("CPODS_PATIENCE", "2").args(["z3-77", "a.smt2"]);
+        let begun = Instant::now();
+        (command.output().unwrap(), begun.elapsed())
+    };
+    let (none, took) = run();
+    assert_eq!(none.status.code(), Some(127), "{}", text(&none));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let wants = config.join("systemd/user/default.target.wants");
+    std::fs::create_dir_all(&wants).unwrap();
+    std::fs::write(wants.join("cpods-schedd.service"), "").unwrap();
+    let (away, took) = run();
+    assert_eq!(away.status.code(), Some(125), "{}", text(&away));
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    let said = text(&away);
+    assert!(
+        said.contains("`z3-77`") && said.contains("no hub is running"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -11,8 +11,8 @@ use cpods::wire::files::{Change, Entry, EntryKind, More};
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
     ClientKey, Files, Finished, FromClient, FromPod, IndexStatus, JobNumber, LastJob, MirrorStatus,
-    Offer, OfferedTool, PodStatus, Sent, SentTool, SentWhy, Stamp, Status, Submit, Task, ToClient,
-    ToPod, ViewKind,
+    Offer, OfferedTool, PodStatus, Sent, SentTool, SentWhy, ServedBy, Stamp, Status, Submit, Task,
+    ToClient, ToPod, ViewKind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -195,6 +195,8 @@ fn status() -> Status {
             asked_bytes: 6,
             answered_bytes: 7,
         }),
+        worker: ServedBy::Sent,
+        worker_why: "its service speaks version 1".into(),
         up: true,
         why: "resting".into(),
         slots: 8,

@@ -36,6 +36,7 @@ mod protocol;
 mod rules_real;
 mod run;
 mod sandbox;
+mod shared_slots;
 mod tools_context;
 mod tools_framac;
 mod tools_lmtx;

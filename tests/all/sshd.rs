@@ -32,7 +32,7 @@ impl Sshd {
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\n\
              AuthorizedKeysFile {at}/key.pub\nStrictModes no\nUsePAM no\nPidFile none\n\
              PermitRootLogin prohibit-password\nSetEnv XDG_CACHE_HOME={at}/cache \
-             XDG_RUNTIME_DIR={at}/run\n"
+             XDG_RUNTIME_DIR={at}/run XDG_CONFIG_HOME={at}/etc\n"
         );
         let client = format!(
             "Host far\nHostName 127.0.0.1\nPort {port}\nUser {user}IdentityFile {at}/key\n\

@@ -21,7 +21,7 @@ pub(crate) fn bin(name: &str) -> PathBuf {
 }
 
 /// Long enough for any step on a busy machine; no test measures time by it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Polls until `done` gives something.
 pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
@@ -325,7 +325,7 @@ fn set_surroundings(command: &mut Command, dir: &Path) {
     );
 }
 
-fn logged(command: &mut Command, dir: &Path, name: &str) -> Child {
+fn logged(command: &mut Command, dir: &Path, name: &str, runtime: &Path) -> Child {
     let log = dir.join(format!("{name}.log"));
     let log = fs::OpenOptions::new()
         .append(true)
@@ -334,6 +334,7 @@ fn logged(command: &mut Command, dir: &Path, name: &str) -> Child {
         .unwrap();
     set_surroundings(command, dir);
     command
+        .env("XDG_RUNTIME_DIR", runtime)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
@@ -358,7 +359,10 @@ fn start_workd(dir: &Path, number: usize, (view, slots): &(String, u32)) -> Chil
         "--slots",
         &slots.to_string(),
     ]);
-    logged(&mut command, dir, &name)
+    // Each stands for a machine of its own, with slots of its own.
+    let runtime = dir.join(format!("{name}.run"));
+    fs::create_dir_all(&runtime).unwrap();
+    logged(&mut command, dir, &name, &runtime)
 }
 
 fn start_schedd(dir: &Path, root: &Path, pods: usize, more: &[String]) -> Child {
@@ -375,5 +379,5 @@ fn start_schedd(dir: &Path, root: &Path, pods: usize, more: &[String]) -> Child 
             .arg("--pod")
             .arg(format!("{name}=unix:{}", socket.display()));
     }
-    logged(&mut command, dir, "schedd")
+    logged(&mut command, dir, "schedd", &dir.join("run"))
 }

@@ -72,6 +72,8 @@ fn a_masquerade_with_nothing_behind_it_is_an_error() {
         command
             .env("PATH", &dir)
             .env("CPODS_DISABLE", disable)
+            // Where one is named, it would be waited for.
+            .env_remove("CPODS_HUB")
             .args(&COMPILE[1..]);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(127), "{}", text(&output));

@@ -123,33 +123,5 @@ for fault in cut freeze; do
   lab_down build2
 done
 
-# The worker of another architecture joins and runs a job, emulated; the compiler that it knows as
-# `gcc` is this machine's cross compiler, and equal by all that counts.
-arm64() {
-  local dir=$target/arm64 pid emulator=/proc/sys/fs/binfmt_misc/qemu-aarch64 problem=
-  need qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu
-  [ -e /proc/sys/fs/binfmt_misc/register ] \
-    || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-  [ -e $emulator ] || cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register
-  rm -rf "$dir"
-  mkdir -p "$dir"/{bin,run,build}
-  ln -s "$(command -v aarch64-linux-gnu-gcc)" "$dir/bin/gcc"
-  cp "$first/a.c" "$dir/a.c"
-  env -i HOME="$dir" PATH="$dir/bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$dir/run" \
-    "$dist/cpods-workd-aarch64" --socket "$dir/w.sock" --name arm --unsandboxed --slots 1 \
-    >"$dir/log" 2>&1 & pid=$!
-  for _ in $(seq 200); do [ ! -S "$dir/w.sock" ] || break; sleep 0.1; done
-  # Without a sandbox there is no overlay view: no debugging information, no paths to differ in.
-  on_pods "$dir" arm=unix:"$dir/w.sock" -- env CPODS_FALLBACK=0 \
-    cpods-cc aarch64-linux-gnu-gcc -O2 -c ../a.c -o a.o >"$dir/job.log" 2>&1 \
-    || problem=$(tail -n 4 "$dir/job.log" "$dir/log" | tr '\n' ' ')
-  (cd "$dir/build" && aarch64-linux-gnu-gcc -O2 -c ../a.c -o b.o)
-  cmp -s "$dir/build/a.o" "$dir/build/b.o" || problem+=" the object differs"
-  kill $pid
-  wait $pid 2>/dev/null || true
-  verdict "an emulated arm64 worker serves \`gcc\` for \`aarch64-linux-gnu-gcc\`" "$problem"
-}
-if [ -x "$dist/cpods-workd-aarch64" ]; then arm64; else say "left out: no arm64 worker was built"; fi
-
 for pod in build1 ns1; do verdict "nothing is left on $pod" "$(left "$pod")"; done
 totals

@@ -4,7 +4,7 @@ use super::sheet::Sheet;
 use super::{Here, is_here, tools};
 use crate::schedd::{self, Address, Clock, PodConfig, Reached, View};
 use crate::wire::frame::PROTOCOL;
-use crate::wire::messages::{Files, ViewKind};
+use crate::wire::messages::{Files, ServedBy, ViewKind};
 use crate::workd::report::{Report, ReportedTool, bare};
 use std::time::Duration;
 
@@ -142,8 +142,14 @@ async fn worker(sheet: &mut Sheet, here: &Here, pod: &PodConfig, report: &Report
         return sheet.fail("worker", &why);
     }
     // What answers a hub may be a service of the pod's own.
-    let met = here.reach.greet(pod).await;
-    sheet.check("worker", met.map(|()| found));
+    match here.reach.greet(pod).await {
+        Err(why) => sheet.fail("worker", &why),
+        Ok(served) if !served.why.is_empty() => sheet.warn("worker", &served.why),
+        Ok(served) if served.by == ServedBy::Service => {
+            sheet.ok("worker", &format!("{found}; served by its service"));
+        }
+        Ok(_) => sheet.ok("worker", &found),
+    }
 }
 
 fn clock(sheet: &mut Sheet, clock: Clock) {

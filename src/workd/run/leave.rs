@@ -2,35 +2,55 @@
 //! more.
 
 use super::{Runner, Stop};
+use crate::slots::Slot;
 use crate::workd::mirror::Pass;
-use std::any::Any;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
-/// How long to wait before asking again for a unit of the machine's own count.
+/// How long to wait before asking again for one of the machine's own slots.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
 
+/// A job's room, given back when dropped: first what other workers may wait for.
+pub(super) struct Room<'a> {
+    _machine: (Option<Slot>, Option<Slot>),
+    _slot: SemaphorePermit<'a>,
+}
+
 impl Runner<'_> {
-    /// Waits for room: on this pod, and, for the machine's own hub, on the machine.
-    pub(super) async fn slot(&self) -> Result<(SemaphorePermit<'_>, Option<Box<dyn Any>>), Stop> {
+    /// Waits for room: on this pod, for the machine's own hub among the machine's local runs, too,
+    /// and then among the jobs of all workers here. In this order: who has the last waits for nothing.
+    pub(super) async fn slot(&self) -> Result<Room<'_>, Stop> {
         let worker = &self.session.worker;
         let slot = self.or_cancelled(worker.slots.acquire()).await?;
         let slot = slot.map_err(|_| Stop::Declined("the pod is shutting down".into()))?;
+        let mut machine = (None, None);
+        if let Some(slots) = worker.config.machine_slots {
+            if self.session.is_own() {
+                machine.0 = Some(self.until_given(|| slots.try_take()).await?);
+            }
+            let _asking = self.or_cancelled(worker.asking.lock()).await?;
+            let mut wish = slots.wish(worker.config.slots);
+            machine.1 = Some(self.until_given(|| wish.try_take()).await?);
+        }
         // It is not taken back any more.
         self.session.begins(self.number);
-        let machine = worker.config.machine_slots.as_ref();
-        let Some(take) = machine.filter(|_| self.session.is_own()) else {
-            return Ok((slot, None));
-        };
-        let machine = self.or_cancelled(async {
+        Ok(Room {
+            _machine: machine,
+            _slot: slot,
+        })
+    }
+
+    /// Asks again and again.
+    async fn until_given(&self, mut take: impl FnMut() -> Option<Slot>) -> Result<Slot, Stop> {
+        self.or_cancelled(async {
             loop {
                 if let Some(slot) = take() {
                     return slot;
                 }
                 tokio::time::sleep(ASK_AGAIN).await;
             }
-        });
-        Ok((slot, Some(machine.await?)))
+        })
+        .await
     }
 
     /// Until a mirror's files are as they were when the job was sent, with what it names in full.

@@ -1,6 +1,7 @@
 //! Pods that are reached by ssh, with the files over sshfs.
 
 mod faults;
+mod service;
 mod tools;
 
 use crate::sshd::{self, Sshd};
