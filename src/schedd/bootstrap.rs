@@ -6,7 +6,7 @@
 
 use super::ssh;
 use crate::wire::frame::PROTOCOL;
-use crate::wire::messages::ServedBy;
+use crate::wire::status::ServedBy;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

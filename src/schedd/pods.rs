@@ -9,7 +9,8 @@ use super::system::{Comes, System};
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
-use crate::wire::messages::{FromPod, JobNumber, Offer, ServedBy, ToClient, ViewKind};
+use crate::wire::messages::{FromPod, JobNumber, Offer, ToClient, ViewKind};
+use crate::wire::status::ServedBy;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 

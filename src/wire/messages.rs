@@ -4,9 +4,7 @@
 
 pub use super::files::Files;
 use super::files::{Change, More};
-pub use super::status::{
-    IndexStatus, LastJob, MirrorStatus, PodStatus, Sent, SentWhy, ServedBy, Status,
-};
+pub use super::status::{IndexStatus, LastJob, MirrorStatus, PodStatus, Sent, SentWhy, Status};
 use crate::job::{Digest, Ending, Job, Need, Surroundings, Usage, Wrote};
 use crate::paths::{Bytes, RootId, Roots};
 use serde::{Deserialize, Serialize};

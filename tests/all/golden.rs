@@ -11,9 +11,10 @@ use cpods::wire::files::{Change, Entry, EntryKind, More};
 use cpods::wire::frame::{self, Hello, Kind, PROTOCOL, Peer};
 use cpods::wire::messages::{
     ClientKey, Files, Finished, FromClient, FromPod, IndexStatus, JobNumber, LastJob, MirrorStatus,
-    Offer, OfferedTool, PodStatus, Sent, SentTool, SentWhy, ServedBy, Stamp, Status, Submit, Task,
-    ToClient, ToPod, ViewKind,
+    Offer, OfferedTool, PodStatus, Sent, SentTool, SentWhy, Stamp, Status, Submit, Task, ToClient,
+    ToPod, ViewKind,
 };
+use cpods::wire::status::ServedBy;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 use std::fmt::Write;

@@ -4,7 +4,8 @@ use super::sheet::Sheet;
 use super::{Here, is_here, tools};
 use crate::schedd::{self, Address, Clock, PodConfig, Reached, View};
 use crate::wire::frame::PROTOCOL;
-use crate::wire::messages::{Files, ServedBy, ViewKind};
+use crate::wire::messages::{Files, ViewKind};
+use crate::wire::status::ServedBy;
 use crate::workd::report::{Report, ReportedTool, bare};
 use std::time::Duration;
 
