@@ -323,6 +323,7 @@ impl Runner<'_> {
                 ended = init.ended() => break ended,
                 () = &mut limit, if seconds > 0 => {
                     let _ = view.warden.kill(init).await;
+                    self.counts(pass).await?;
                     return Err(Stop::OutOfTime);
                 }
                 late = &mut spoiled => {
@@ -338,9 +339,7 @@ impl Runner<'_> {
             let why = why.unwrap_or_else(|| "the job's first process was killed".into());
             return Err(Stop::Fault(why));
         };
-        if let Some(late) = pass.and_then(Pass::is_spoiled) {
-            return Err(Stop::Again(late));
-        }
+        self.counts(pass).await?;
         // All writers are gone, so what is in the pipes now is all there will be.
         for stream in [&mut *stdout, &mut *stderr] {
             while stream.open {

@@ -52,8 +52,19 @@ impl Runner<'_> {
         }
     }
 
-    /// Whether a job may have failed because it would not wait for a file's content, which is there
-    /// by now.
+    /// Nothing of a job runs any more: whether what it did counts, as far as a mirror knows. It does
+    /// not if it may have read a file before its content was there.
+    pub(super) async fn counts(&self, pass: Option<&Pass>) -> Result<(), Stop> {
+        let Some(pass) = pass else { return Ok(()) };
+        let late = self.or_cancelled(pass.end()).await?;
+        match late.map_err(Stop::Fault)? {
+            Some(late) => Err(Stop::Again(late)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a job may have been refused a file since it would not wait for its content, which is
+    /// there by now.
     pub(super) async fn is_worth_a_retry(&self, opened: u64) -> Result<bool, Stop> {
         let mirror = self.session.mirror();
         let Some(mirror) = mirror.filter(|_| self.may_retry.replace(false)) else {

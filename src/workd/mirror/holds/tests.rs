@@ -22,7 +22,8 @@ fn one_who_only_looks_ends_no_mirror() {
         std::thread::sleep(Duration::from_millis(30));
         drop(looks);
     });
-    hold_once_closed(&file, &leases).unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    assert!(hold_once_closed(&file, &leases, until).unwrap());
     looking.join().unwrap();
     assert!(!lease::is_opened(&file));
 }
@@ -90,7 +91,7 @@ fn a_file_without_content_is_one_that_was_made_ahead() {
         (before.len() - 1, false)
     );
     let opening = std::thread::spawn(move || fs::read(at));
-    while !matches!(told.recv().unwrap(), Command::Opened(opened) if opened == fd) {}
+    while !matches!(told.recv().unwrap(), Command::Opened(opened, _) if opened == fd) {}
     drop(holds);
     assert_eq!(opening.join().unwrap().unwrap(), [0; 5]);
     // Somebody tidied up.
