@@ -220,11 +220,13 @@ impl Keeper {
             Command::Content(digest, packed, last) => {
                 if self.store.receive(digest, &packed, last)? {
                     self.came(digest)?;
+                    self.note_dropped()?;
                 }
             }
             Command::Made(digest, file) => {
                 if !self.trees.iter().any(|tree| tree.has(digest)) {
                     self.store.keep(digest, &file);
+                    self.note_dropped()?;
                 }
             }
             Command::Gone(digest) => self.is_gone(digest)?,
@@ -310,6 +312,8 @@ impl Keeper {
         if let Some(own) = own.and_then(|number| self.own.get(number)) {
             own::take(own, list, &mut digests, &self.store)?;
         }
+        // Where it is asked once more, some is on its way, or will not come.
+        digests.retain(|it| !self.lacking.contains(it) && !self.gone.contains(it));
         self.lacking.extend(&digests);
         let root = root_id(*root);
         for digests in digests.chunks(MOST_ASKED) {

@@ -2,6 +2,7 @@
 //! joined without a connection.
 
 mod cases;
+mod dropped;
 mod evict;
 mod late;
 mod refused;

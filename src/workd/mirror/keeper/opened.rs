@@ -65,6 +65,20 @@ impl Keeper {
         Ok(())
     }
 
+    /// Content that came ahead of the list that names it, or that a job wrote, had to go: the hub
+    /// is to know, and a list whose turn it is may have counted on it.
+    pub(super) fn note_dropped(&mut self) -> io::Result<()> {
+        let dropped = self.store.take_dropped().into_iter();
+        let dropped = dropped.filter(|it| !self.trees.iter().any(|tree| tree.has(*it)));
+        let dropped: Vec<Digest> = dropped.collect();
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        self.let_go.extend(&dropped);
+        self.tell_without(0, &dropped, false)?;
+        self.ask()
+    }
+
     /// Content came in.
     pub(super) fn came(&mut self, digest: Digest) -> io::Result<()> {
         let mut waited = None;
