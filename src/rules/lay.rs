@@ -266,6 +266,7 @@ fn pod(pod: &mut Pod, layer: &Layer) -> Result<(), RuleError> {
     pod.args = said.args.as_deref().map_or(pod.args.clone(), words);
     pod.seconds = said.seconds.unwrap_or(pod.seconds);
     pod.memory_mib = said.memory_mib.unwrap_or(pod.memory_mib);
+    pod.waits = said.waits.unwrap_or(pod.waits);
     Ok(())
 }
 

@@ -203,7 +203,8 @@ impl Runner<'_> {
                 self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
             // A tool takes a file that is out of reach for one that is not there.
             view.place.check().await.map_err(Stop::Fault)?;
-            if !ending.is_success() && self.is_worth_a_retry(opened).await? {
+            let may_be_refused = !ending.is_success() || !self.waits(&task.job);
+            if may_be_refused && self.is_worth_a_retry(opened).await? {
                 return Err(Stop::Again(Vec::new()));
             }
             let outputs = Outputs {

@@ -5,6 +5,7 @@ mod faults;
 mod left_out;
 mod limit;
 mod many;
+mod refused;
 mod slow;
 mod stale;
 mod told;

@@ -2,6 +2,7 @@
 //! more.
 
 use super::{Runner, Stop};
+use crate::job::Job;
 use crate::workd::mirror::Pass;
 use std::any::Any;
 use std::time::Duration;
@@ -61,6 +62,13 @@ impl Runner<'_> {
             Some(late) => Err(Stop::Again(late)),
             None => Ok(()),
         }
+    }
+
+    /// Whether a job's tool waits for the files that it opens; otherwise it may have been refused
+    /// some, and may have made nothing of it.
+    pub(super) fn waits(&self, job: &Job) -> bool {
+        let rule = self.session.worker.config.rules.rule(&job.need.tool);
+        rule.is_some_and(|rule| rule.pod.waits)
     }
 
     /// Whether a job may have been refused a file since it would not wait for its content, which is
