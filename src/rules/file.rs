@@ -144,6 +144,7 @@ pub(super) struct Pod {
     pub(super) prepare: Option<Vec<Word>>,
     pub(super) seconds: Option<u32>,
     pub(super) memory_mib: Option<u32>,
+    pub(super) waits: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -267,6 +267,7 @@ fn pod(pod: &mut Pod, layer: &Layer) -> Result<(), RuleError> {
     pod.writes_near = said.writes_near.unwrap_or(pod.writes_near);
     pod.seconds = said.seconds.unwrap_or(pod.seconds);
     pod.memory_mib = said.memory_mib.unwrap_or(pod.memory_mib);
+    pod.waits = said.waits.unwrap_or(pod.waits);
     Ok(())
 }
 

@@ -86,6 +86,8 @@ pub struct Pod {
     pub seconds: u32,
     /// Address space of each process of a job; 0 is no limit.
     pub memory_mib: u32,
+    /// Whether it, and all that it calls, waits for the files that it opens (never `O_NONBLOCK`).
+    pub waits: bool,
 }
 
 impl Pod {

@@ -208,7 +208,8 @@ impl Runner<'_> {
                 self.judge(watched.report, watched.scratch, &watched.tail, &run)?;
             // A tool takes a file that is out of reach for one that is not there.
             view.place.check().await.map_err(Stop::Fault)?;
-            if !ending.is_success() && self.is_worth_a_retry(opened).await? {
+            let may_be_refused = !ending.is_success() || !self.waits(&task.job);
+            if may_be_refused && self.is_worth_a_retry(opened).await? {
                 return Err(Stop::Again(Vec::new()));
             }
             let outputs = Outputs {
@@ -335,6 +336,7 @@ impl Runner<'_> {
                 ended = init.ended() => break ended,
                 () = &mut limit, if seconds > 0 => {
                     let _ = view.warden.kill(init).await;
+                    self.counts(pass).await?;
                     return Err(Stop::OutOfTime);
                 }
                 late = &mut spoiled => {
@@ -350,9 +352,7 @@ impl Runner<'_> {
             let why = why.unwrap_or_else(|| "the job's first process was killed".into());
             return Err(Stop::Fault(why));
         };
-        if let Some(late) = pass.and_then(Pass::is_spoiled) {
-            return Err(Stop::Again(late));
-        }
+        self.counts(pass).await?;
         // All writers are gone, so what is in the pipes now is all there will be.
         for stream in [&mut *stdout, &mut *stderr] {
             while stream.open {

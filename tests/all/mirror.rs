@@ -6,6 +6,7 @@ mod left_out;
 mod limit;
 mod many;
 mod near;
+mod refused;
 mod slow;
 mod stale;
 mod told;

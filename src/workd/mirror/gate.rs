@@ -6,14 +6,15 @@ use crate::job::Digest;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use tokio::sync::watch;
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
 
 /// Through which every job goes. See the module's text.
 #[derive(Debug)]
 pub(crate) struct Gate {
     state: watch::Sender<State>,
     commands: mpsc::Sender<Command>,
-    /// Times that somebody opened a file without content.
+    /// Times that somebody opened a file without content, or that such a file got its content.
     opened: AtomicU64,
 }
 
@@ -29,6 +30,9 @@ struct State {
     spoiled: u64,
     /// And wait for this content before they are run again.
     late: Vec<Digest>,
+    /// What a job did that ended before this counts, if it is not to end anyway: the kernel has let
+    /// nobody go on who opened a file without content. None where there are no such files.
+    sound_until: Option<Instant>,
 }
 
 /// A job that has come and is not over.
@@ -116,6 +120,14 @@ impl Gate {
         });
     }
 
+    /// Whoever opened a file until now without its content is not let go on before that time.
+    pub(super) fn vouch(&self, until: Instant) {
+        self.state.send_if_modified(|state| {
+            state.sound_until = Some(until);
+            false
+        });
+    }
+
     /// Lets jobs in again.
     pub(super) fn open(&self) {
         self.state.send_modify(|state| state.shut = false);
@@ -137,7 +149,7 @@ impl Gate {
         self.state.borrow().next
     }
 
-    /// Somebody opened a file without content.
+    /// Somebody opened a file without content, or it got its content after that.
     pub(super) fn note_opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
     }
@@ -158,10 +170,23 @@ impl Pass {
         }
     }
 
-    /// For which content it is to wait, if it must end.
-    pub(crate) fn is_spoiled(&self) -> Option<Vec<Digest>> {
+    /// Nothing of the job runs any more: if its result does not count, gives the content for which
+    /// it is to wait. Mostly that is known; where the mirror's thread was busy for so long that the
+    /// kernel may have lost its patience, it is asked first.
+    ///
+    /// # Errors
+    /// The thread has given up.
+    pub(crate) async fn end(&self) -> Result<Option<Vec<Digest>>, String> {
+        let now = Instant::now();
+        let sound_until = self.gate.state.borrow().sound_until;
+        if sound_until.is_some_and(|until| until <= now) {
+            let (tell, told) = oneshot::channel();
+            let _ = self.gate.commands.send(Command::Ended(tell));
+            told.await.map_err(|_| "the mirror's thread has ended")?;
+        }
+        // After that: jobs are told to end before it is vouched for more time.
         let state = self.gate.state.borrow();
-        (state.spoiled > self.number).then(|| state.late.clone())
+        Ok((state.spoiled > self.number).then(|| state.late.clone()))
     }
 }
 

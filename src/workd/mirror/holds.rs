@@ -15,8 +15,8 @@ use std::io::{self, Seek};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a file without content may be open to others when no job runs.
-const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+/// How long files without content may be open to others when no job runs; all jobs wait for that.
+const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a session's trees need for such files.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Leases {
     pub(super) most: usize,
     /// One who opened a file is not held up for longer.
     pub(super) late_after: Duration,
+    /// And after so long the kernel may have let him go on.
+    pub(super) lost_after: Duration,
     spares: RefCell<Spares>,
 }
 
@@ -71,8 +73,6 @@ struct Hold {
     name: Bytes,
     /// So many jobs had begun when its last name went.
     until: u64,
-    /// When somebody was found to wait for it.
-    opened: Option<Instant>,
 }
 
 /// The files of one tree. Paths of the tree are told by the tree.
@@ -81,6 +81,16 @@ pub(super) struct Holds {
     all: BTreeMap<RawFd, Hold>,
     names: HashMap<Bytes, RawFd>,
     contents: HashMap<Digest, BTreeSet<RawFd>>,
+    /// Those that somebody was found to have opened, each with a time before which nobody had.
+    opened: BTreeMap<RawFd, Instant>,
+}
+
+/// What became of files whose content came.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    pub(super) names: Vec<Bytes>,
+    /// For how long at most somebody had one of them open before; none if nobody had.
+    pub(super) waited: Option<Duration>,
 }
 
 impl Holds {
@@ -103,7 +113,6 @@ impl Holds {
             names: BTreeSet::new(),
             name: Bytes::default(),
             until: 0,
-            opened: None,
         };
         self.all.insert(fd, hold);
         Ok(fd)
@@ -120,9 +129,7 @@ impl Holds {
         (digest, size_bytes): (Digest, u64),
     ) -> io::Result<bool> {
         let hold = self.names.get(name).and_then(|fd| self.all.get_mut(fd));
-        let is_free = |hold: &&mut Hold| {
-            hold.names.len() == 1 && hold.opened.is_none() && !lease::is_opened(&hold.file)
-        };
+        let is_free = |hold: &&mut Hold| hold.names.len() == 1 && !lease::is_opened(&hold.file);
         let Some(hold) = hold.filter(is_free) else {
             return Ok(false);
         };
@@ -198,50 +205,59 @@ impl Holds {
         self.all.len()
     }
 
-    /// Looks at one file, or at all: gives name and content of those that were opened since.
-    pub(super) fn look(&mut self, at: Option<RawFd>) -> Vec<(Bytes, Digest)> {
-        let mut found = Vec::new();
-        let mut look = |hold: &mut Hold| {
-            if hold.opened.is_none() && lease::is_opened(&hold.file) {
-                hold.opened = Some(Instant::now());
+    /// Looks at one file, or at all: gives name and content of those that were opened, which
+    /// happened after `since`.
+    pub(super) fn look(&mut self, at: Option<RawFd>, since: Instant) -> Vec<(Bytes, Digest)> {
+        let (mut found, opened) = (Vec::new(), &mut self.opened);
+        let mut look = |(fd, hold): (&RawFd, &Hold)| {
+            if !opened.contains_key(fd) && lease::is_opened(&hold.file) {
+                opened.insert(*fd, since);
                 found.push((hold.name.clone(), hold.digest));
             }
         };
         match at {
-            Some(fd) => self.all.get_mut(&fd).into_iter().for_each(look),
-            None => self.all.values_mut().for_each(&mut look),
+            Some(fd) => self.all.get_key_value(&fd).into_iter().for_each(look),
+            None => self.all.iter().for_each(&mut look),
         }
         found
     }
 
-    /// Contents for which somebody waits, and since when.
+    /// Contents for which somebody waits, and since when at most.
     pub(super) fn opened(&self) -> impl Iterator<Item = (Digest, Instant)> {
-        let opened = self.all.values();
-        opened.filter_map(|hold| Some((hold.digest, hold.opened?)))
+        let opened = self.opened.iter();
+        opened.filter_map(|(fd, since)| Some((self.all.get(fd)?.digest, *since)))
     }
 
     /// Whether somebody waits for this content, and whether the file has still a name.
     pub(super) fn opened_as(&self, digest: Digest) -> impl Iterator<Item = bool> {
         let fds = self.contents.get(&digest).into_iter().flatten();
-        let holds = fds.filter_map(|fd| self.all.get(fd));
-        let opened = holds.filter(|hold| hold.opened.is_some());
-        opened.map(|hold| !hold.names.is_empty())
+        let opened = fds.filter(|fd| self.opened.contains_key(fd));
+        let holds = opened.filter_map(|fd| self.all.get(fd));
+        holds.map(|hold| !hold.names.is_empty())
     }
 
-    /// Puts the content into all files that want it, and lets go of them. Gives their names.
-    pub(super) fn fill(&mut self, digest: Digest, content: &Path) -> io::Result<Vec<Bytes>> {
-        let mut whole = Vec::new();
+    /// Puts the content into all files that want it, and lets go of them. Whoever opened one and was
+    /// not found yet did so after `since`.
+    pub(super) fn fill(
+        &mut self,
+        digest: Digest,
+        content: &Path,
+        since: Instant,
+    ) -> io::Result<Filled> {
+        let (mut whole, mut filled) = (Vec::new(), Filled::default());
         for fd in self.contents.get(&digest).into_iter().flatten() {
             if let Some(hold) = self.all.get_mut(fd) {
                 // Should it fail, nobody is to see half of it: the session ends, then the lease.
                 hold.put(content)?;
                 whole.push(*fd);
+                let found = self.opened.remove(fd);
+                let since = found.or_else(|| lease::is_opened(&hold.file).then_some(since));
+                filled.waited = filled.waited.max(since.map(|since| since.elapsed()));
             }
         }
         // Not before all have it: whoever goes on may look at another of them, whose time is wrong
         // while it is written.
         self.contents.remove(&digest);
-        let mut filled = Vec::new();
         for hold in whole.iter().filter_map(|fd| self.all.remove(fd)) {
             for name in &hold.names {
                 self.names.remove(name);
@@ -249,22 +265,38 @@ impl Holds {
             // Closed at once, so that nobody who executes it meets one who might still write.
             let Hold { file, names, .. } = hold;
             drop(file);
-            filled.extend(names);
+            filled.names.extend(names);
         }
         Ok(filled)
     }
 
     /// Holds up whoever opens those files anew that were opened, now that nobody waits any more.
-    pub(super) fn renew(&mut self, leases: &Leases) -> io::Result<()> {
-        for hold in self.all.values_mut() {
-            if hold.opened.is_some() {
+    /// What somebody keeps open all the same is given up: gives its names, to which others belong.
+    pub(super) fn renew(&mut self, leases: &Leases) -> io::Result<Vec<Vec<Bytes>>> {
+        let until = Instant::now() + CLOSED_WITHIN;
+        let mut lost = Vec::new();
+        for (fd, hold) in &self.all {
+            if lease::is_opened(&hold.file) {
                 lease::release(&hold.file)?;
-                let held = hold_once_closed(&hold.file, leases);
-                held.map_err(|it| on_disk::told(&hold.name, &it))?;
-                hold.opened = None;
+                let held = hold_once_closed(&hold.file, leases, until);
+                if !held.map_err(|it| on_disk::told(&hold.name, &it))? {
+                    lost.push(*fd);
+                }
             }
         }
-        Ok(())
+        self.opened.clear();
+        let mut names = Vec::new();
+        for fd in lost {
+            let Some(hold) = self.all.remove(&fd) else {
+                continue;
+            };
+            self.forget_content(hold.digest, fd);
+            for name in &hold.names {
+                self.names.remove(name);
+            }
+            names.push(hold.names.into_iter().collect());
+        }
+        Ok(names)
     }
 
     /// Lets go of files that no job can open any more; `any_before` tells whether a job runs that
@@ -275,21 +307,25 @@ impl Holds {
         let over: Vec<(RawFd, Digest)> = over.map(|(fd, hold)| (*fd, hold.digest)).collect();
         for (fd, digest) in over {
             self.all.remove(&fd);
+            self.opened.remove(&fd);
             self.forget_content(digest, fd);
         }
     }
 }
 
 /// Takes the lease anew. Whoever waited for the file goes on at that moment, and has it open: no job,
-/// these have ended, but perhaps one that only looks, or a job's last breath in the kernel.
-fn hold_once_closed(file: &File, leases: &Leases) -> io::Result<()> {
-    let until = Instant::now() + CLOSED_WITHIN;
+/// these have ended, but perhaps one that only looks, or a job's last breath in the kernel. False if
+/// it stays open.
+fn hold_once_closed(file: &File, leases: &Leases, until: Instant) -> io::Result<bool> {
     loop {
         match leases.ear.hold(file) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if Instant::now() >= until {
+                    return Ok(false);
+                }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            done => return done,
+            done => return done.map(|()| true),
         }
     }
 }
@@ -314,8 +350,11 @@ pub(super) fn leases(
     commands: std::sync::mpsc::Sender<super::Command>,
 ) -> io::Result<Leases> {
     lease::prove(dir)?;
+    /// By so much the kernel's clock, or its signal, may be off.
+    const MARGIN: Duration = Duration::from_secs(1);
+    let break_time = lease::break_time()?;
     // The rest of the time is for ending the jobs.
-    let patience = lease::break_time()? * 2 / 3;
+    let patience = break_time * 2 / 3;
     if patience < Duration::from_secs(2) {
         return Err(io::Error::other("lease-break-time is too short"));
     }
@@ -323,6 +362,7 @@ pub(super) fn leases(
         ear: Ear::start(commands)?,
         most: on_disk::most_files(),
         late_after: late_after.map_or(patience, |it| it.min(patience)),
+        lost_after: break_time.saturating_sub(MARGIN),
         spares: RefCell::new(Spares::new(dir)),
     })
 }

@@ -59,6 +59,8 @@ pub(super) struct Keeper {
     spoiled: bool,
     /// And none is let in before so many lists are made.
     not_before: u64,
+    /// All that was told of opened files before this time has been heard.
+    heard: Instant,
     /// Content that may go again.
     uses: Uses,
     /// And that has gone since it came last.
@@ -78,7 +80,7 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 enum Waiter {
     Inputs(oneshot::Sender<()>),
-    Failed(oneshot::Sender<bool>),
+    Refused(oneshot::Sender<bool>),
 }
 
 impl Waiter {
@@ -86,7 +88,7 @@ impl Waiter {
         // A job that was cancelled does not listen.
         match self {
             Self::Inputs(told) => drop(told.send(())),
-            Self::Failed(told) => drop(told.send(true)),
+            Self::Refused(told) => drop(told.send(true)),
         }
     }
 }
@@ -111,7 +113,7 @@ impl Keeper {
             }
             Tree::open(&place.join("files"), &cache_file)
         });
-        Ok(Self {
+        let keeper = Self {
             trees: trees.collect::<io::Result<_>>()?,
             roots: places.len(),
             own: Vec::new(),
@@ -127,6 +129,7 @@ impl Keeper {
             waiters: Vec::new(),
             spoiled: false,
             not_before: 0,
+            heard: Instant::now(),
             uses: Uses::default(),
             let_go: HashSet::new(),
             share: None,
@@ -134,7 +137,9 @@ impl Keeper {
             said_crowded: false,
             made: 0,
             whole: BTreeSet::new(),
-        })
+        };
+        keeper.vouch();
+        Ok(keeper)
     }
 
     /// Until the session ends. `taken` is told how much of what waited is done.
@@ -147,6 +152,8 @@ impl Keeper {
     ) -> io::Result<()> {
         loop {
             let all_provided = self.leases.as_ref().is_none_or(Leases::is_provided);
+            // Whatever else there is to do.
+            self.end_what_is_late()?;
             let deadline = self.deadline();
             let next = match deadline {
                 None if all_provided => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -156,9 +163,8 @@ impl Keeper {
             let command = match next {
                 Ok(command) => command,
                 Err(RecvTimeoutError::Timeout) => {
-                    match deadline {
-                        Some(_) => self.end_what_is_late()?,
-                        None => self.provide(),
+                    if deadline.is_none() {
+                        self.provide();
                     }
                     continue;
                 }
@@ -214,16 +220,23 @@ impl Keeper {
             Command::Content(digest, packed, last) => {
                 if self.store.receive(digest, &packed, last)? {
                     self.came(digest)?;
+                    self.note_dropped()?;
                 }
             }
             Command::Made(digest, file) => {
                 if !self.trees.iter().any(|tree| tree.has(digest)) {
                     self.store.keep(digest, &file);
+                    self.note_dropped()?;
                 }
             }
             Command::Gone(digest) => self.is_gone(digest)?,
-            Command::Opened(fd) => self.look(Some(fd))?,
-            Command::Look => self.look(None)?,
+            Command::Opened(fd, since) => self.hear(Some(fd), since)?,
+            Command::Look(since) => self.hear(None, since)?,
+            Command::Ended(told) => {
+                self.look()?;
+                self.end_what_is_late()?;
+                let _ = told.send(());
+            }
             Command::Left => {
                 self.crowded = false;
                 self.left()?;
@@ -235,19 +248,20 @@ impl Keeper {
                 self.ask_again(&wanted)?;
                 self.wait_for(wanted, Waiter::Inputs(told));
             }
-            Command::Failed(since, told) => {
-                self.look(None)?;
-                if self.gate.opened() == since {
+            Command::Refused(since, told) => {
+                self.look()?;
+                let opened = self.opened().map(|(digest, _)| digest);
+                let opened: HashSet<Digest> = opened.collect();
+                if opened.is_empty() && self.gate.opened() == since {
                     let _ = told.send(false);
                 } else {
-                    let opened = self.opened().map(|(digest, _)| digest);
-                    let opened = opened.collect();
-                    self.wait_for(opened, Waiter::Failed(told));
+                    self.wait_for(opened, Waiter::Refused(told));
                 }
             }
         }
         let has_news = self.make_lists(stop)?;
         self.fit(stop)?;
+        self.vouch();
         Ok(has_news)
     }
 
@@ -298,6 +312,8 @@ impl Keeper {
         if let Some(own) = own.and_then(|number| self.own.get(number)) {
             own::take(own, list, &mut digests, &self.store)?;
         }
+        // Where it is asked once more, some is on its way, or will not come.
+        digests.retain(|it| !self.lacking.contains(it) && !self.gone.contains(it));
         self.lacking.extend(&digests);
         let root = root_id(*root);
         for digests in digests.chunks(MOST_ASKED) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 // Of asm-generic/fcntl.h; libc has them not for all targets.
 const F_SETSIG: libc::c_int = 10;
@@ -29,12 +29,9 @@ struct Owner {
     pid: libc::pid_t,
 }
 
-/// Between two looks whether the session has ended; then everything is looked at, too, should the
-/// kernel have had no room for a signal.
-const LOOK_EVERY: Timespec = Timespec {
-    tv_sec: 2,
-    tv_nsec: 0,
-};
+/// Between two looks whether the session has ended, at most; then everything is looked at, too,
+/// should the kernel have had no room for a signal.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the proof may take.
 const PROVEN_WITHIN: Duration = Duration::from_secs(5);
@@ -52,12 +49,13 @@ impl Ear {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, known) = mpsc::channel();
         let ended = Arc::clone(&stop);
+        let look_every = LOOK_EVERY.min(break_time()? / 10);
         thread::Builder::new()
             .name("leases".into())
             .spawn(move || match open_signals() {
                 Ok((thread, signals)) => {
                     let _ = told.send(Ok(thread));
-                    hear(&signals, &ended, &commands);
+                    hear(&signals, look_every, &ended, &commands);
                 }
                 Err(error) => drop(told.send(Err(error))),
             })?;
@@ -125,7 +123,7 @@ pub(super) fn prove(dir: &Path) -> io::Result<()> {
     });
     let heard = loop {
         match told.recv_timeout(PROVEN_WITHIN) {
-            Ok(Command::Opened(fd)) => break Ok(fd),
+            Ok(Command::Opened(fd, _)) => break Ok(fd),
             Ok(_) => {}
             Err(error) => break Err(io::Error::other(error)),
         }
@@ -171,26 +169,37 @@ fn open_signals() -> io::Result<(libc::pid_t, OwnedFd)> {
     Ok((thread, signals))
 }
 
-fn hear(signals: &OwnedFd, stop: &AtomicBool, commands: &mpsc::Sender<Command>) {
+/// Each command says a time at which all that was told before had been heard: what it tells of
+/// happened later, however late this thread, or the whole process, goes on.
+fn hear(
+    signals: &OwnedFd,
+    look_every: Duration,
+    stop: &AtomicBool,
+    commands: &mpsc::Sender<Command>,
+) {
+    let look_every = Timespec::try_from(look_every).ok();
+    let mut since = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let _ = poll(
             &mut [PollFd::new(signals, PollFlags::IN)],
-            Some(&LOOK_EVERY),
+            look_every.as_ref(),
         );
+        let now = Instant::now();
         let mut has_one = false;
         while let Some((number, fd)) = next(signals.as_fd()) {
             has_one = number == signal();
             let told = match has_one {
-                true => Command::Opened(fd),
-                false => Command::Look,
+                true => Command::Opened(fd, since),
+                false => Command::Look(since),
             };
             if commands.send(told).is_err() {
                 return;
             }
         }
-        if !has_one && commands.send(Command::Look).is_err() {
+        if !has_one && commands.send(Command::Look(since)).is_err() {
             return;
         }
+        since = now;
     }
 }
 

@@ -39,7 +39,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::sleep;
 
@@ -58,19 +58,21 @@ pub(crate) enum Command {
     Content(Digest, Vec<u8>, bool),
     Gone(Digest),
     Made(Digest, fs::File),
-    /// Somebody opened a file that is held.
-    Opened(RawFd),
+    /// Somebody opened a file that is held, after this time, before which all was told.
+    Opened(RawFd, Instant),
     /// Perhaps somebody did.
-    Look,
+    Look(Instant),
+    /// Nothing of a job runs any more: told once it is known whether its result counts.
+    Ended(oneshot::Sender<()>),
     /// A job has ended.
     Left,
     /// A job is to read these.
     Used(Vec<RootPath>),
     /// A job waits for these, which the hub sends.
     Inputs(Vec<Digest>, oneshot::Sender<()>),
-    /// A job has failed: true once it is worth another try, since a file was opened without its
-    /// content after this many had been before.
-    Failed(u64, oneshot::Sender<bool>),
+    /// A job may have been refused a file: true once it is worth another try, since one was open
+    /// without its content after this count.
+    Refused(u64, oneshot::Sender<bool>),
 }
 
 impl Command {
@@ -177,7 +179,7 @@ impl Mirror {
     /// The session is over: what is not done yet is left undone, for the next one.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.tell(Command::Look);
+        self.tell(Command::Left);
     }
 
     /// A job has come that is to read these: until it is over, content that is used from now on
@@ -203,11 +205,11 @@ impl Mirror {
         }
     }
 
-    /// Whether somebody has opened a file without content since this count; the content is here by
-    /// then.
+    /// Whether a file was open to somebody without its content since this count; the content is
+    /// here by then.
     pub(crate) async fn was_opened(&self, since: u64) -> bool {
         let (tell, told) = oneshot::channel();
-        self.tell(Command::Failed(since, tell));
+        self.tell(Command::Refused(since, tell));
         told.await.unwrap_or(false)
     }
 

@@ -4,7 +4,7 @@
 //! in use just before, and looks at each. A list that jobs wait for may need hundreds of files, so
 //! they are made while there is nothing else to do, each with its lease.
 
-use super::lease::Ear;
+use super::lease::{self, Ear};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,17 @@ impl Spares {
     /// Puts one in a place, if there is one.
     pub(super) fn take(&mut self, at: &Path) -> Option<File> {
         self.most = MOST;
-        let file = self.files.pop()?;
-        // Where somebody has tidied up, there is none.
-        fs::rename(self.path(), at).ok()?;
-        Some(file)
+        while let Some(file) = self.files.pop() {
+            let path = self.path();
+            if lease::is_opened(&file) {
+                // Somebody looked at it, maybe long ago: the kernel holds up nobody any more.
+                let _ = fs::remove_file(path);
+                continue;
+            }
+            // Where somebody has tidied up, there is none.
+            return fs::rename(path, at).ok().map(|()| file);
+        }
+        None
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -53,9 +60,11 @@ impl Spares {
     }
 
     fn make(&self, ear: &Ear) -> io::Result<File> {
+        let path = self.path();
+        // What lies there may be open to somebody.
+        let _ = fs::remove_file(&path);
         let mut new = File::options();
-        let file = new.read(true).write(true).create(true).truncate(true);
-        let file = file.open(self.path())?;
+        let file = new.read(true).write(true).create_new(true).open(path)?;
         ear.hold(&file)?;
         Ok(file)
     }

@@ -8,7 +8,7 @@ use crate::job::Digest;
 use crate::paths::Bytes;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -32,6 +32,8 @@ pub(crate) struct Store {
     made: Queue,
     /// What the hub sent ahead of the list that names it.
     ahead: Queue,
+    /// What was in one of them and had to go.
+    dropped: Vec<Digest>,
 }
 
 /// Contents that nobody waits for, oldest first.
@@ -88,12 +90,19 @@ impl Store {
             coming: HashMap::new(),
             made: queue(),
             ahead: queue(),
+            dropped: Vec::new(),
         })
     }
 
     /// Keeps no more than that of what jobs wrote.
     pub(super) fn keep_at_most(&mut self, bytes: u64) {
         self.made.most_bytes = bytes.min(MOST_MADE_BYTES);
+    }
+
+    /// Keeps no more than that of what comes ahead of its list.
+    #[cfg(test)]
+    pub(super) fn keep_ahead_at_most(&mut self, bytes: u64) {
+        self.ahead.most_bytes = bytes;
     }
 
     /// What there may be of contents that nobody waits for.
@@ -112,15 +121,15 @@ impl Store {
         (self.made, self.ahead) = (made, ahead);
     }
 
-    /// Removes all that is whole: nobody waits for it.
+    /// Removes what an earlier session left and nobody has waited for.
     pub(super) fn sweep(&self) -> io::Result<()> {
+        let known = self.made.all.iter().chain(&self.ahead.all);
+        let known: HashSet<String> = known.map(|(digest, _)| digest.to_string()).collect();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            if !entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(PART.as_bytes())
-            {
+            let name = entry.file_name();
+            let is_part = name.as_encoded_bytes().starts_with(PART.as_bytes());
+            if !is_part && !name.to_str().is_some_and(|name| known.contains(name)) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -209,11 +218,18 @@ impl Store {
         fs::remove_file(self.path(digest))
     }
 
-    fn drop(&self, surplus: Vec<Digest>) {
+    fn drop(&mut self, surplus: Vec<Digest>) {
         for digest in surplus {
             // Most are in the tree by now.
-            let _ = fs::remove_file(self.path(digest));
+            if fs::remove_file(self.path(digest)).is_ok() {
+                self.dropped.push(digest);
+            }
         }
+    }
+
+    /// What had to go since this was asked, though the hub may take it to be here.
+    pub(super) fn take_dropped(&mut self) -> Vec<Digest> {
+        std::mem::take(&mut self.dropped)
     }
 
     fn link_or_copy(&self, digest: Digest, mut file: &File) -> io::Result<()> {

@@ -2,11 +2,14 @@
 //! joined without a connection.
 
 mod cases;
+mod dropped;
 mod evict;
+mod late;
+mod refused;
 mod seen;
 
 use super::gate::Gate;
-use super::holds;
+use super::holds::{self, Leases};
 use super::keeper::Keeper;
 use super::{Command, Out, Room};
 use crate::index::Index;
@@ -35,6 +38,7 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 struct Pod {
     keeper: Keeper,
     gate: Arc<Gate>,
+    commands: std::sync::mpsc::Sender<Command>,
     asks: mpsc::Receiver<Out>,
     /// What files that are opened say.
     told: std::sync::mpsc::Receiver<Command>,
@@ -45,18 +49,24 @@ struct Pod {
 
 impl Pod {
     fn open(cache: &Path) -> Self {
+        Self::open_with(cache, Some)
+    }
+
+    /// With other leases than there are.
+    fn open_with(cache: &Path, other: impl FnOnce(Leases) -> Option<Leases>) -> Self {
         let (out, asks) = mpsc::channel(1000);
         let place = cache.join("0");
         let content = cache.join("content");
         let (commands, told) = std::sync::mpsc::channel();
         let leases = holds::leases(cache, None, commands.clone()).unwrap();
-        let gate = Gate::new(commands);
-        let holding = (Arc::clone(&gate), Some(leases));
+        let gate = Gate::new(commands.clone());
+        let holding = (Arc::clone(&gate), other(leases));
         let places = std::slice::from_ref(&place);
         let keeper = Keeper::open(&content, places, out, holding).unwrap();
         Self {
             keeper,
             gate,
+            commands,
             told,
             asks,
             place: place.join("files"),

@@ -10,7 +10,7 @@ mod evict;
 use super::contents::Contents;
 use super::dir::TreeDir;
 use super::gate::Gate;
-use super::holds::{self, Holds, Leases};
+use super::holds::{self, Filled, Holds, Leases};
 use super::on_disk::{self, above, content, content_of, is_plain, make_closed, raw, set, told};
 use super::store::Store;
 use crate::job::Digest;
@@ -24,6 +24,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// One root's copy.
 #[derive(Debug)]
@@ -160,18 +161,25 @@ impl Tree {
         Ok(())
     }
 
-    /// Content came that files of this tree may wait for.
-    pub(super) fn fill(&mut self, digest: Digest, store: &Store) -> io::Result<()> {
+    /// Content came that files of this tree may wait for. Whoever opened one and was not found yet
+    /// did so after `since`; gives for how long somebody had one open at most.
+    pub(super) fn fill(
+        &mut self,
+        digest: Digest,
+        store: &Store,
+        since: Instant,
+    ) -> io::Result<Option<Duration>> {
         if !self.holds.lacks(digest) {
-            return Ok(());
+            return Ok(None);
         }
-        for name in self.holds.fill(digest, &store.path(digest))? {
+        let Filled { names, waited } = self.holds.fill(digest, &store.path(digest), since)?;
+        for name in names {
             let entry = self.names.get(&name);
             if let Some((entry, what)) = entry.and_then(|it| Some((it, content_of(it)?))) {
                 self.content.insert(what, &name, entry.group);
             }
         }
-        Ok(())
+        Ok(waited)
     }
 
     /// The changes that make this tree what the list says.

@@ -2,6 +2,7 @@
 //! more.
 
 use super::{Runner, Stop};
+use crate::job::Job;
 use crate::slots::Slot;
 use crate::workd::mirror::Pass;
 use std::time::Duration;
@@ -72,8 +73,26 @@ impl Runner<'_> {
         }
     }
 
-    /// Whether a job may have failed because it would not wait for a file's content, which is there
-    /// by now.
+    /// Nothing of a job runs any more: whether what it did counts, as far as a mirror knows. It does
+    /// not if it may have read a file before its content was there.
+    pub(super) async fn counts(&self, pass: Option<&Pass>) -> Result<(), Stop> {
+        let Some(pass) = pass else { return Ok(()) };
+        let late = self.or_cancelled(pass.end()).await?;
+        match late.map_err(Stop::Fault)? {
+            Some(late) => Err(Stop::Again(late)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a job's tool waits for the files that it opens; otherwise it may have been refused
+    /// some, and may have made nothing of it.
+    pub(super) fn waits(&self, job: &Job) -> bool {
+        let rule = self.session.worker.config.rules.rule(&job.need.tool);
+        rule.is_some_and(|rule| rule.pod.waits)
+    }
+
+    /// Whether a job may have been refused a file since it would not wait for its content, which is
+    /// there by now.
     pub(super) async fn is_worth_a_retry(&self, opened: u64) -> Result<bool, Stop> {
         let mirror = self.session.mirror();
         let Some(mirror) = mirror.filter(|_| self.may_retry.replace(false)) else {

@@ -60,6 +60,8 @@ fn a_large_header_comes_when_it_is_opened() {
     assert!(object == pod.farm.read("main.o"));
     assert!(!is_hollow(&large) && is_hollow(&other));
     same_stat("filled");
+    // It waited, and had not to be run twice for that.
+    assert!(!pod.farm.log("pod1").contains("once more"));
     // What was opened once goes along from then on.
     pod.farm.write("inc/large.h", large_header(3));
     pod.settle();

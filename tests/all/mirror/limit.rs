@@ -13,8 +13,13 @@ const LARGE_BYTES: usize = 2 << 20;
 
 /// A pod of which the mirrors may take so much, and its hub.
 fn start(farm: &Farm, gib: f64) -> (Daemon, Daemon) {
+    start_as(farm, &format!("mirror_gib = {gib}\n"))
+}
+
+/// A pod with this file, and its hub.
+fn start_as(farm: &Farm, text: &str) -> (Daemon, Daemon) {
     let file = farm.dir.path().join("pod.toml");
-    fs::write(&file, format!("mirror_gib = {gib}\n")).unwrap();
+    fs::write(&file, text).unwrap();
     let worker = start_with(farm, "pod1", &["--config", file.to_str().unwrap()]);
     let hub = start_hub(farm);
     farm.wait_up();
@@ -74,7 +79,15 @@ fn a_job_keeps_what_it_has_open_or_mapped() {
         farm.write(&format!("f{n}"), noise(n, LARGE_BYTES));
     }
     write_shell(&farm);
-    let (_worker, _hub) = start(&farm, 0.004);
+    // The job is not to run twice, as one does that may have been refused a file.
+    let rules = farm.dir.path().join("rules");
+    fs::create_dir(&rules).unwrap();
+    let rule = include_str!("../../../ninja-rules/exec.toml");
+    let rule = format!("{rule}\n[pod]\nwaits = true\n");
+    fs::write(rules.join("exec.toml"), rule).unwrap();
+    let rules = rules.display();
+    let pod = format!("mirror_gib = 0.004\nrules = \"{rules}\"\n");
+    let (_worker, _hub) = start_as(&farm, &pod);
     let copy = copy(&farm);
     shell(&farm, "cat f0 >/dev/null");
     assert!(!is_hollow(&copy.join("f0")));

@@ -14,14 +14,14 @@ use std::time::Duration;
 
 /// From hub to pod.
 #[derive(Debug)]
-struct Line {
+pub(super) struct Line {
     passed_bytes: AtomicU64,
     /// No more passes.
-    most_bytes: AtomicU64,
+    pub(super) most_bytes: AtomicU64,
 }
 
 impl Line {
-    fn start(farm: &Farm, from: &str, to: &str) -> Arc<Self> {
+    pub(super) fn start(farm: &Farm, from: &str, to: &str) -> Arc<Self> {
         let at = |name: &str| farm.dir.path().join(format!("{name}.sock"));
         let (listener, to) = (UnixListener::bind(at(from)).unwrap(), at(to));
         let line = Arc::new(Self {
@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    fn passed(&self) -> u64 {
+    pub(super) fn passed(&self) -> u64 {
         self.passed_bytes.load(Ordering::Relaxed)
     }
 }

@@ -30,6 +30,12 @@ impl Keeper {
         self.share = Some(share);
     }
 
+    /// Keeps no more than that of what comes ahead of its list.
+    #[cfg(test)]
+    pub(in super::super) fn keep_ahead_at_most(&mut self, bytes: u64) {
+        self.store.keep_ahead_at_most(bytes);
+    }
+
     /// Notes what there is, for others and for the next session.
     pub(in super::super) fn note_end(&mut self) {
         let bytes = self.bytes();
@@ -53,7 +59,8 @@ impl Keeper {
         let trees = &self.trees;
         let is_there = |digest| trees.iter().any(|tree| tree.has(digest));
         self.uses.tidy(2 * most + 1000, is_there);
-        if self.let_go.len() > 2 * most + 1000 {
+        // As long as a list waits it may name more of it.
+        if self.let_go.len() > 2 * most + 1000 && self.waiting.is_empty() {
             self.let_go
                 .retain(|it| trees.iter().any(|tree| tree.holds.lacks(*it)));
         }

@@ -4,9 +4,11 @@
 use super::{Keeper, Waiter, root_id};
 use crate::job::Digest;
 use crate::wire::messages::FromPod;
+use crate::workd::mirror::tree::With;
 use rustix::fd::RawFd;
 use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 impl Keeper {
@@ -20,10 +22,20 @@ impl Keeper {
         self.trees.iter().flat_map(|tree| tree.holds.opened())
     }
 
-    /// Looks who has opened one file, or any, and asks for what they want.
-    pub(super) fn look(&mut self, at: Option<RawFd>) -> io::Result<()> {
+    /// One file was opened, or any may have been; all that was told before `since` has been heard.
+    pub(super) fn hear(&mut self, at: Option<RawFd>, since: Instant) -> io::Result<()> {
+        self.heard = self.heard.max(since);
+        self.look_at(at, since)
+    }
+
+    /// Looks who has opened any file, and asks for what they want.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        self.look_at(None, self.heard)
+    }
+
+    fn look_at(&mut self, at: Option<RawFd>, since: Instant) -> io::Result<()> {
         for root in 0..self.trees.len() {
-            for (name, digest) in self.trees[root].holds.look(at) {
+            for (name, digest) in self.trees[root].holds.look(at, since) {
                 self.gate.note_opened();
                 if self.asked.insert(digest) {
                     let root = root_id(root);
@@ -53,10 +65,25 @@ impl Keeper {
         Ok(())
     }
 
+    /// Content that came ahead of the list that names it, or that a job wrote, had to go: the hub
+    /// is to know, and a list whose turn it is may have counted on it.
+    pub(super) fn note_dropped(&mut self) -> io::Result<()> {
+        let dropped = self.store.take_dropped().into_iter();
+        let dropped = dropped.filter(|it| !self.trees.iter().any(|tree| tree.has(*it)));
+        let dropped: Vec<Digest> = dropped.collect();
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        self.let_go.extend(&dropped);
+        self.tell_without(0, &dropped, false)?;
+        self.ask()
+    }
+
     /// Content came in.
     pub(super) fn came(&mut self, digest: Digest) -> io::Result<()> {
+        let mut waited = None;
         for tree in &mut self.trees {
-            tree.fill(digest, &self.store)?;
+            waited = waited.max(tree.fill(digest, &self.store, self.heard)?);
         }
         if self.trees.iter().any(|tree| tree.has(digest)) {
             self.came_later(digest);
@@ -70,6 +97,17 @@ impl Keeper {
             self.store.remember(digest);
         }
         self.serve(digest);
+        if let Some(waited) = waited {
+            self.gate.note_opened();
+            let is_lost = self
+                .leases
+                .as_ref()
+                .is_some_and(|it| waited >= it.lost_after);
+            if is_lost && !self.spoiled {
+                tracing::info!("content came too late: jobs are run again");
+                self.spoil(Vec::new())?;
+            }
+        }
         Ok(())
     }
 
@@ -100,14 +138,26 @@ impl Keeper {
         (!self.spoiled).then(|| since + late_after)
     }
 
-    /// Somebody has waited for too long.
+    /// Ends all jobs if somebody has waited for too long.
     pub(super) fn end_what_is_late(&mut self) -> io::Result<()> {
+        if self.deadline().is_none_or(|at| Instant::now() < at) {
+            return Ok(());
+        }
         let late: Vec<Digest> = self.opened().map(|(digest, _)| digest).collect();
         tracing::info!(
             "content of {} files is late: jobs are run again",
             late.len()
         );
         self.spoil(late)
+    }
+
+    /// Says until when what jobs do counts, whatever this thread is about to do.
+    pub(super) fn vouch(&self) {
+        if let Some(leases) = &self.leases {
+            let oldest = self.opened().map(|(_, since)| since).min();
+            let since = oldest.map_or(self.heard, |it| it.min(self.heard));
+            self.gate.vouch(since + leases.lost_after);
+        }
     }
 
     fn spoil(&mut self, late: Vec<Digest>) -> io::Result<()> {
@@ -119,10 +169,15 @@ impl Keeper {
     /// A job has ended, or files were replaced.
     pub(super) fn left(&mut self) -> io::Result<()> {
         if self.spoiled && self.gate.is_quiet() {
-            if let Some(leases) = &self.leases {
-                for tree in &mut self.trees {
-                    tree.holds.renew(leases)?;
-                }
+            let with = With {
+                store: &self.store,
+                gone: &self.gone,
+                stop: &AtomicBool::new(false),
+                leases: self.leases.as_ref(),
+                gate: &self.gate,
+            };
+            for tree in &mut self.trees {
+                tree.renew(with)?;
             }
             if self.made >= self.not_before {
                 self.spoiled = false;

@@ -60,10 +60,30 @@ impl Tree {
     /// # Errors
     /// The disk's; the tree must not be used any more.
     pub(in super::super) fn evict(&mut self, digest: Digest, with: With<'_>) -> io::Result<()> {
+        let names = self.content.names(digest).cloned().collect();
+        self.empty(names, with)
+    }
+
+    /// Holds up anew whoever opens a file without content, once no job runs. One that somebody else
+    /// keeps open is left to him, and another stands in its place.
+    ///
+    /// # Errors
+    /// The disk's; the tree must not be used any more.
+    pub(in super::super) fn renew(&mut self, with: With<'_>) -> io::Result<()> {
         let Some(leases) = with.leases else {
             return Ok(());
         };
-        let names: Vec<Bytes> = self.content.names(digest).cloned().collect();
+        for names in self.holds.renew(leases)? {
+            self.empty(names, with)?;
+        }
+        Ok(())
+    }
+
+    /// Puts files without content at these names of equal files.
+    fn empty(&mut self, names: Vec<Bytes>, with: With<'_>) -> io::Result<()> {
+        let Some(leases) = with.leases else {
+            return Ok(());
+        };
         let mut twins: HashMap<NonZeroU64, (RawFd, Bytes)> = HashMap::new();
         for name in names {
             let Some(entry) = self.names.get(&name).cloned() else {
