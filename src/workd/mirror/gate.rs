@@ -2,6 +2,7 @@
 //! without its content is ended and run again, and what a job may still open is not given up.
 
 use super::Command;
+use super::news::{Changed, News};
 use crate::job::Digest;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,8 @@ pub(crate) struct Gate {
     commands: mpsc::Sender<Command>,
     /// Times that somebody opened a file without content.
     opened: AtomicU64,
+    /// What lists change while jobs are here.
+    pub(super) changed: Arc<Changed>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,8 @@ pub(crate) struct Pass {
     number: u64,
     /// What [`Gate::opened`] was before it ran.
     pub(crate) opened: u64,
+    /// What lists change from here on.
+    pub(crate) news: News,
 }
 
 impl Gate {
@@ -53,6 +58,7 @@ impl Gate {
             state: watch::Sender::default(),
             commands,
             opened: AtomicU64::new(0),
+            changed: Arc::default(),
         })
     }
 
@@ -102,6 +108,7 @@ impl Gate {
                     gate: Arc::clone(self),
                     number,
                     opened: self.opened.load(Ordering::Relaxed),
+                    news: self.changed.from_now_on(),
                 };
             }
         }
@@ -125,6 +132,11 @@ impl Gate {
     pub(super) fn any_before(&self, number: u64) -> bool {
         let state = self.state.borrow();
         state.running.first().is_some_and(|first| *first < number)
+    }
+
+    /// Whether any job is here.
+    pub(super) fn has_guests(&self) -> bool {
+        !self.state.borrow().here.is_empty()
     }
 
     /// Whether any job runs.
