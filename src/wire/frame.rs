@@ -9,7 +9,8 @@ use thiserror::Error;
 /// Version of everything after the hello. Raise it with every change of a wire type.
 ///
 /// 1: the first. 2: how a pod comes to the files; pods taken out of use. 3: limits of a job.
-pub const PROTOCOL: u16 = 6;
+/// 7: whether an output was there before; the size of a file that is closed.
+pub const PROTOCOL: u16 = 7;
 
 /// The first bytes of a [`Hello`].
 pub const MAGIC: [u8; 6] = *b"cpods\n";
