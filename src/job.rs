@@ -251,6 +251,8 @@ pub enum Written {
         mode: u32,
         /// Content in bytes.
         size_bytes: u64,
+        /// Whether the job changed a file that was there, rather than made one.
+        was_there: bool,
     },
     /// A symbolic link.
     Symlink {

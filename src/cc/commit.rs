@@ -5,8 +5,11 @@
 //! nothing is left behind by a wrapper that dies. The files carry the time at which the job's
 //! state was fixed (a source edited while the job ran is newer), the primary output comes last.
 
+mod newer;
+
 use crate::job::{Digest, Role, Written};
 use crate::wire::messages::Stamp;
+use newer::remove_unless_newer;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use std::fs::File;
 use std::io::{self, Write};
@@ -145,6 +148,7 @@ impl Commit {
         for entry in &self.entries {
             entry.check(digests)?;
         }
+        self.leave_what_is_newer(stamp);
         self.entries.sort_by_key(Entry::turn);
         for entry in &mut self.entries {
             if !is_inside(&entry.path) {
@@ -362,27 +366,6 @@ fn put_symlink(path: &Path, target: &Path) -> io::Result<()> {
     }
     std::os::unix::fs::symlink(target, &named)?;
     std::fs::rename(&named, path)
-}
-
-/// Removes what the job removed, and only that: a file that came or changed after the job's state
-/// was fixed is somebody else's, and so is a directory that is not empty.
-fn remove_unless_newer(path: &Path, stamp: Stamp) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let found = match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found?,
-    };
-    if found.is_dir() {
-        return match std::fs::remove_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            removed => removed,
-        };
-    }
-    let changed = (found.ctime(), found.ctime_nsec());
-    if changed > (stamp.seconds, i64::from(stamp.nanoseconds)) {
-        return Ok(());
-    }
-    std::fs::remove_file(path)
 }
 
 #[cfg(test)]

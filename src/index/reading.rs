@@ -16,6 +16,9 @@ const MUCH_BYTES: u64 = 16 << 20;
 /// What opening and closing a file takes, in bytes that could be read meanwhile.
 const FILE_BYTES: u64 = 32 << 10;
 
+/// Larger files are not read again and again while somebody waits.
+const LARGE_BYTES: u64 = 1 << 20;
+
 /// All names of a file that is to be hashed, with what stat tells of it.
 pub(super) type Names = Vec<(Name, Stat)>;
 
@@ -145,9 +148,14 @@ impl Index {
         Ok(())
     }
 
-    /// What has still to be read does not hold still: the next settling does not try it again.
+    /// What is large and has still to be read does not hold still: the next settling does not try it
+    /// again.
     pub fn lose_patience(&mut self) {
-        self.restless = self.pending.keys().cloned().collect();
+        let large = self
+            .pending
+            .iter()
+            .filter(|(_, stat)| stat.size_bytes > LARGE_BYTES);
+        self.restless = large.map(|(name, _)| name.clone()).collect();
     }
 
     /// Whether changes were looked at that are not entered yet.

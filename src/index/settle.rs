@@ -352,6 +352,6 @@ impl Index {
         }
         let settled = self.table.iter().filter(|(_, node)| node.is_settled());
         let known = settled.filter_map(|(_, node)| Some((node.stat()?, node.entry.digest()?)));
-        cache::save(path, known).map_err(failed("write", path))
+        cache::save(path, known, self.now).map_err(failed("write", path))
     }
 }

@@ -4,9 +4,6 @@ use super::class::{Need, Outlook};
 use super::state::{ClassId, Core, Job, Run};
 use super::types::{Action, Event, JobId, PodId, Request, RunId, Time};
 
-/// A pod that declines so many jobs and finishes none between them rests.
-const DECLINES_IN_A_ROW: u32 = 16;
-
 impl Core {
     /// Takes in what happened. `now` may not go back; if it does, the latest time seen holds.
     pub fn handle(&mut self, now: Time, event: Event) {
@@ -29,7 +26,8 @@ impl Core {
                 wall_us,
             } => self.on_run_finished(run, success, signalled, wall_us),
             Event::RunFaulted { run, why } => self.on_run_faulted(run, why),
-            Event::RunDeclined { run, why } => self.on_run_declined(run, why),
+            Event::RunDeclined { run, why } => self.on_run_declined(run, why, true),
+            Event::RunUnfit { run, why } => self.on_run_declined(run, why, false),
             Event::RunCancelled { run } => self.on_run_cancelled(run),
         }
     }
@@ -156,14 +154,16 @@ impl Core {
         self.make_room(pod);
     }
 
-    fn on_run_declined(&mut self, id: RunId, why: String) {
+    fn on_run_declined(&mut self, id: RunId, why: String, counts: bool) {
         let Some(run) = self.end_run(id, None) else {
             return;
         };
         let pod = run.pod;
         let name = self.pods.get(&pod).map_or("", |it| it.name.as_str());
         let trouble = format!("pod `{name}` declined: {why}");
-        self.count_decline(pod, &why);
+        if counts {
+            self.count_decline(pod, &why);
+        }
         if let Some(job_id) = run.job
             && let Some(job) = self.jobs.get_mut(&job_id)
         {
@@ -173,19 +173,6 @@ impl Core {
             self.place(job_id);
         }
         self.make_room(pod);
-    }
-
-    /// A pod that declines whatever it is given would be given everything, since it is always free.
-    fn count_decline(&mut self, id: PodId, why: &str) {
-        let Some(pod) = self.pods.get_mut(&id) else {
-            return;
-        };
-        pod.record.declines_in_a_row += 1;
-        if pod.record.declines_in_a_row >= DECLINES_IN_A_ROW {
-            pod.record.declines_in_a_row = 0;
-            let why = format!("declined {DECLINES_IN_A_ROW} jobs in a row, the last: {why}");
-            self.rest(id, why);
-        }
     }
 
     fn on_run_cancelled(&mut self, id: RunId) {

@@ -7,6 +7,9 @@ use super::state::{ClassId, Core, Past, Pod, Record};
 use super::types::{Capabilities, PodId, Time};
 use std::collections::BTreeSet;
 
+/// A pod that declines so many jobs and finishes none between them rests.
+const DECLINES_IN_A_ROW: u32 = 16;
+
 impl Core {
     pub(super) fn on_pod_joined(&mut self, id: PodId, name: String, capabilities: Capabilities) {
         if self.pods.contains_key(&id) {
@@ -109,6 +112,19 @@ impl Core {
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
                 self.past.remove(&name);
             }
+        }
+    }
+
+    /// A pod that declines whatever it is given would be given everything, since it is always free.
+    pub(super) fn count_decline(&mut self, id: PodId, why: &str) {
+        let Some(pod) = self.pods.get_mut(&id) else {
+            return;
+        };
+        pod.record.declines_in_a_row += 1;
+        if pod.record.declines_in_a_row >= DECLINES_IN_A_ROW {
+            pod.record.declines_in_a_row = 0;
+            let why = format!("declined {DECLINES_IN_A_ROW} jobs in a row, the last: {why}");
+            self.rest(id, why);
         }
     }
 

@@ -163,6 +163,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The job is not for this pod, as was found when it was to start; it does not count against it.
+    RunUnfit {
+        /// Which.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
     /// A cancelled run is gone with all its processes.
     RunCancelled {
         /// Which.

@@ -27,7 +27,7 @@ pub(super) async fn keep_time(hub: Rc<Hub>) {
                 let now = hub.now();
                 let mut state = hub.state.borrow_mut();
                 state.core.handle_timeout(now);
-                state.act();
+                state.act(now);
             }
             () = hub.tick.notified() => {}
         }

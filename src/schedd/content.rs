@@ -5,6 +5,7 @@
 
 use super::mirror::Tell;
 use crate::job::Digest;
+use crate::paths::Bytes;
 use crate::wire::frame::FrameError;
 use crate::wire::messages::{SentWhy, ToPod};
 use rustix::fs::OFlags;
@@ -34,6 +35,8 @@ struct Reading {
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) digest: Digest,
+    /// Below its root.
+    pub(crate) name: Bytes,
     pub(crate) path: PathBuf,
     pub(crate) size_bytes: u64,
     /// Why it is sent.

@@ -5,136 +5,37 @@
 //! is what the pod says it lacks. A root is read here only through its index, so that what is left
 //! out of it, or has not been seen to be at rest, is never sent.
 
+mod indexes;
+mod restless;
 mod shown;
 mod wanted;
 
-pub(crate) use wanted::{Noted, find};
+pub(crate) use indexes::Indexes;
+pub(super) use indexes::walk;
+pub(crate) use restless::Restless;
+pub(crate) use wanted::{Noted, find, out_of_reach};
 
 use super::by_need::Learned;
 use super::content::Source;
-use super::left_out::LeftOut;
-use crate::index::{Index, LeaveOut, Options, Read, Reading};
+use crate::index::Index;
 use crate::job::Digest;
-use crate::paths::{Bytes, RootId, Roots};
+use crate::paths::{Bytes, RootId};
 use crate::wire::files::{Change, EntryKind, More};
 use crate::wire::frame::FrameError;
 use crate::wire::messages::{SentWhy, ToPod};
 use anyhow::Context;
 use shown::change;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// About so many bytes of names in one message.
 const PART_BYTES: usize = 1 << 20;
-/// Larger files are not mirrored.
-pub(super) const MOST_FILE_BYTES: u64 = 256 << 20;
 /// Larger files, and what is more than this at once, does not go along with a list: the hub has
 /// other things to do than to read it. The pod asks for it.
 const MOST_ALONG_BYTES: u64 = 2 << 20;
 /// Digests of contents that a pod had, beside those of files that are there.
 const MOST_REMEMBERED: usize = 64 << 10;
-
-/// The index of every root.
-#[derive(Debug, Default)]
-pub(crate) struct Indexes {
-    pub(crate) all: Vec<Index>,
-    /// Names in each that jobs opened before their content was there.
-    pub(crate) learned: Vec<Learned>,
-}
-
-impl Indexes {
-    /// Walks all roots. Takes its time.
-    ///
-    /// # Errors
-    /// A root that cannot be read.
-    pub(super) fn open(roots: &Roots, left_out: &LeftOut) -> anyhow::Result<Self> {
-        let (mut all, mut learned) = (Vec::new(), Vec::new());
-        for (_, path) in roots.iter() {
-            all.push(walk(path, LeaveOut::new(path, &left_out.0)?)?);
-            let names = cache_file(path).map(|file| file.with_extension("opened"));
-            learned.push(Learned::open(names));
-        }
-        Ok(Self { all, learned })
-    }
-
-    /// Takes in what has happened so far, where that is told and little; true if there is much.
-    pub(super) fn look_ahead(&mut self) -> bool {
-        self.learned.iter_mut().for_each(Learned::save);
-        let mut has_much = false;
-        for index in &mut self.all {
-            let has_news = index.readiness().is_some_and(|fd| {
-                let heard = rustix::io::ioctl_fionread(fd);
-                heard.is_ok_and(|bytes| bytes > 0)
-            });
-            if !has_news {
-                continue;
-            }
-            let settled = match index.much_to_read() {
-                Ok(Some(_)) => {
-                    has_much = true;
-                    continue;
-                }
-                Ok(None) => index.settle().map(drop),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = settled {
-                tracing::debug!("{error}");
-            }
-        }
-        has_much
-    }
-
-    /// Whether settling the first of these would take long. What fails here is told by settling.
-    pub(super) fn have_much_to_read(&mut self, first: usize) -> bool {
-        let mut first = self.all.iter_mut().take(first);
-        first.any(|index| matches!(index.much_to_read(), Ok(Some(_))))
-    }
-
-    /// What is to be read of which index.
-    pub(super) fn much_to_read(&mut self) -> Vec<(usize, Reading)> {
-        let all = self.all.iter_mut().enumerate();
-        all.filter_map(|(number, index)| Some((number, index.much_to_read().ok()??)))
-            .collect()
-    }
-
-    /// Enters what was read. (An index may be another one by then, which knows nothing of it.)
-    pub(super) fn enter(&mut self, number: usize, read: Read) {
-        if let Some(Err(error)) = self.all.get_mut(number).map(|index| index.enter(read)) {
-            tracing::debug!("{error}");
-        }
-    }
-
-    /// Whatever does not hold still is not waited for.
-    pub(super) fn lose_patience(&mut self) {
-        self.all.iter_mut().for_each(Index::lose_patience);
-    }
-
-    /// Whether changes were looked at that are not entered yet.
-    pub(super) fn are_half_way(&self) -> bool {
-        self.all.iter().any(Index::is_half_way)
-    }
-}
-
-/// The index of one root.
-pub(super) fn walk(path: &Path, leave_out: LeaveOut) -> anyhow::Result<Index> {
-    let options = Options {
-        cache_file: cache_file(path),
-        leave_out,
-        hash_up_to: MOST_FILE_BYTES,
-    };
-    let mut index = Index::open(path, options).context("mirror a root")?;
-    index.settle().context("mirror a root")?;
-    Ok(index)
-}
-
-/// Where the digests of a root are kept; none where no cache folder is known.
-fn cache_file(root: &Path) -> Option<PathBuf> {
-    let folder = crate::probe::default_cache()?.parent()?.join("index");
-    std::fs::create_dir_all(&folder).ok()?;
-    let key = Digest::of(root.as_os_str().as_encoded_bytes()).to_string();
-    Some(folder.join(&key[..16]))
-}
 
 /// Where messages for the pod go.
 pub(crate) type Tell<'a> = &'a mut dyn FnMut(&ToPod) -> Result<(), FrameError>;
@@ -144,7 +45,7 @@ pub(crate) type Tell<'a> = &'a mut dyn FnMut(&ToPod) -> Result<(), FrameError>;
 enum Rest {
     /// The pod will ask for it.
     Asked,
-    /// The pod is not shown it yet.
+    /// The pod is not shown it yet, and nothing is sent that it may ask for later.
     Closed,
 }
 
@@ -163,8 +64,8 @@ pub(crate) struct Mirror {
     has: HashSet<Digest>,
     /// Bytes of content sent, as they travelled.
     pub(crate) sent_bytes: u64,
-    /// Content on its way, bit by bit.
-    sending: HashSet<Digest>,
+    /// Content on its way, bit by bit, and what it is the content of, if that is known.
+    sending: HashMap<Digest, Option<(RootId, Bytes)>>,
     /// Content that is to be sent like that.
     pub(crate) to_send: Vec<(RootId, Source)>,
     /// What was sent unasked, or is to be, for people who want to know: the first of it.
@@ -178,6 +79,8 @@ struct Told {
     generation: u64,
     /// Files that it was told are closed, only because they could not be read at that moment.
     again: BTreeSet<Bytes>,
+    /// And those that are not to be tried for a while.
+    resting: BTreeSet<Bytes>,
 }
 
 impl Mirror {
@@ -214,7 +117,9 @@ impl Mirror {
         self.settle(indexes)?;
         tell(&ToPod::Gone { digest })?;
         self.has.remove(&digest);
-        self.sending.remove(&digest);
+        if let Some(Some((root, name))) = self.sending.remove(&digest) {
+            indexes.restless.failed(root, &name, Instant::now());
+        }
         let number = usize::from(root.0);
         if let (Some(told), Some(index)) = (self.told.get_mut(number), indexes.all.get(number)) {
             let names = index.entries();
@@ -242,23 +147,29 @@ impl Mirror {
         tell: Tell<'_>,
     ) -> anyhow::Result<()> {
         self.told.resize_with(indexes.all.len(), Told::default);
-        let Indexes { all, learned } = indexes;
+        let Indexes {
+            all,
+            learned,
+            restless,
+        } = indexes;
         let follows = self.follows.unwrap_or(usize::MAX);
         for (number, index) in all.iter().enumerate().take(follows) {
             let now = index.generation();
             let told = &mut self.told[number];
             let before = std::mem::replace(&mut told.generation, now);
-            let again = std::mem::take(&mut told.again);
+            let root = RootId(u16::try_from(number)?);
+            let mut again = std::mem::take(&mut told.again);
+            again.append(&mut restless.rested_of(root, &mut told.resting));
             if before == now && again.is_empty() && always != Some(number) {
                 continue;
             }
-            let root = RootId(u16::try_from(number)?);
             let learned = learned.get(number);
             let known = index.changes_since(before).filter(|_| before > 0);
             if let Some(changes) = known {
                 let mut list: Vec<Change> = changes.map(|(name, it)| change(name, it)).collect();
                 add(&mut list, again, index);
                 at_once(&mut list, learned);
+                told.resting.append(&mut restless.close(root, &mut list));
                 let sent = self.sent_bytes;
                 let again = self.content_of(&mut list, (root, index), learned, rest, tell)?;
                 self.told[number].again = again;
@@ -271,6 +182,7 @@ impl Mirror {
             let all = all.context("the index has lost its beginning")?;
             let mut list: Vec<Change> = all.map(|(name, it)| change(name, it)).collect();
             at_once(&mut list, learned);
+            told.resting = restless.close(root, &mut list);
             // What a mirror holds from before is not known here: it asks for the rest.
             self.has.extend(list.iter().filter_map(digest));
             send_list(root, list, More::Everything, tell)?;
@@ -297,7 +209,7 @@ impl Mirror {
             let EntryKind::File { digest, size_bytes } = entry.what else {
                 continue;
             };
-            if self.has.contains(&digest) || self.sending.contains(&digest) {
+            if self.has.contains(&digest) || self.sending.contains_key(&digest) {
                 continue;
             }
             let is_learned = || learned.is_some_and(|learned| learned.has(&change.name));
@@ -312,7 +224,10 @@ impl Mirror {
             let is_told = if along + size_bytes <= MOST_ALONG_BYTES {
                 self.send(root, source, tell)?
             } else if change.later {
-                self.push(root, source, true);
+                // What was gone a moment ago would be so again: if somebody wants it, he asks.
+                if rest == Rest::Asked {
+                    self.push(root, source, true);
+                }
                 continue;
             } else {
                 rest == Rest::Asked
@@ -321,7 +236,7 @@ impl Mirror {
                 along += size_bytes;
                 self.has.insert(digest);
             } else {
-                entry.what = EntryKind::Closed;
+                entry.what = EntryKind::Closed { size_bytes };
                 closed.insert(change.name.clone());
             }
         }

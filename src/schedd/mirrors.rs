@@ -114,7 +114,7 @@ pub(super) fn tell_ahead(hub: &Hub) {
 }
 
 /// Tells a pod's mirror, if it has one, of everything that a job on it is to see, and sends what it
-/// is sure to read; gives contents that are on their way to it.
+/// is sure to read; gives contents that are on their way to it, or why it cannot run there.
 ///
 /// # Errors
 /// A directory cannot be read, or a message cannot be made.
@@ -124,13 +124,16 @@ pub(super) fn before(
     indexes: &mut Option<Indexes>,
     shown: (&System, Option<(&Own, Option<&OfferedTool>)>),
     tell: Tell<'_>,
-) -> anyhow::Result<Vec<Digest>> {
+) -> anyhow::Result<Result<Vec<Digest>, &'static str>> {
     system::update(mirror, indexes, shown, tell)?;
     let Some(indexes) = indexes.as_ref().filter(|_| mirror.follows.is_some()) else {
-        return Ok(Vec::new());
+        return Ok(Ok(Vec::new()));
     };
     let task: Task = codec::decode(task)?;
-    Ok(mirror.inputs(indexes, task.job.reads(), tell)?)
+    if let Some(why) = mirror::out_of_reach(indexes, task.job.reads()) {
+        return Ok(Err(why));
+    }
+    Ok(Ok(mirror.inputs(indexes, task.job.reads(), tell)?))
 }
 
 /// Sends content that a pod lacks.
@@ -262,9 +265,8 @@ fn tell(hub: &Hub, pod: u32, root: RootId, answer: Answer, outbox: &Outbox) -> a
     let state = &mut *hub.state.borrow_mut();
     let pod = &mut state.pods[pod as usize];
     match (answer, &mut state.indexes) {
-        (Answer::Piece(piece), _) => {
-            pod.mirror
-                .sent(piece.digest(), piece.bytes(), piece.is_last());
+        (Answer::Piece(piece), indexes) => {
+            pod.mirror.sent(indexes.as_mut(), &piece);
             let ends = piece.ends();
             let ends = ends.map(|it| (state.ledger.name(root, &it.path), it.why));
             let message = piece.into_message();

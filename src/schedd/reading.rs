@@ -104,12 +104,14 @@ pub(super) async fn look_ahead(hub: Rc<Hub>) {
 /// Reads what has changed, and starts the jobs that waited for it.
 pub(super) async fn read_all(hub: &Rc<Hub>) {
     hub.state.borrow_mut().readings.under_way += 1;
+    let mut is_restless = true;
     for _ in 0..ROUNDS {
         let found = match &mut hub.state.borrow_mut().indexes {
             Some(indexes) => indexes.much_to_read(),
             None => Vec::new(),
         };
         if found.is_empty() {
+            is_restless = false;
             break;
         }
         for (number, reading) in found {
@@ -128,17 +130,21 @@ pub(super) async fn read_all(hub: &Rc<Hub>) {
             return;
         }
         // What is still on the move is so for these jobs.
-        if let Some(indexes) = &mut state.indexes {
+        if let Some(indexes) = state.indexes.as_mut().filter(|_| is_restless) {
             indexes.lose_patience();
         }
         std::mem::take(&mut state.readings.postponed)
     };
     for it in postponed {
-        if it.is_cancelled {
-            hub.handle(Event::RunCancelled { run: it.run });
-        } else {
-            let state = &mut *hub.state.borrow_mut();
-            state.start_now((it.run, it.job), it.pod, it.tool_index);
+        let event = match it.is_cancelled {
+            true => Some(Event::RunCancelled { run: it.run }),
+            false => {
+                let state = &mut *hub.state.borrow_mut();
+                state.start_now((it.run, it.job), it.pod, it.tool_index)
+            }
+        };
+        if let Some(event) = event {
+            hub.handle(event);
         }
     }
 }

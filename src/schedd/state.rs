@@ -224,13 +224,14 @@ impl Hub {
             Event::RunFinished { run, .. }
             | Event::RunFaulted { run, .. }
             | Event::RunDeclined { run, .. }
+            | Event::RunUnfit { run, .. }
             | Event::RunCancelled { run } => Some(*run),
             _ => None,
         };
         let now = self.now();
         let mut state = self.state.borrow_mut();
         state.core.handle(now, event);
-        state.act();
+        state.act(now);
         if let Some(run) = ended {
             state.runs.remove(&run);
         }
@@ -258,7 +259,7 @@ impl State {
     }
 
     /// Does what the core wants done.
-    pub(super) fn act(&mut self) {
+    pub(super) fn act(&mut self, now: Time) {
         while let Some(action) = self.core.poll_action() {
             match action {
                 Action::StartRun {
@@ -266,7 +267,11 @@ impl State {
                     job,
                     pod,
                     tool_index,
-                } => self.start((run, job), pod, tool_index),
+                } => {
+                    if let Some(event) = self.start((run, job), pod, tool_index) {
+                        self.core.handle(now, event);
+                    }
+                }
                 Action::CancelRun { run, .. } | Action::RecallRun { run, .. }
                     if self.readings.cancel(run) => {}
                 Action::CancelRun { run, pod } => {

@@ -3,9 +3,9 @@
 //! Asks for names and sizes alone; what is in the files is the index's business.
 
 use super::left_out::LeftOut;
-use super::mirror::MOST_FILE_BYTES;
 use crate::index::{LeaveOut, mounted_below, why_silent};
 use crate::paths::Roots;
+use crate::wire::files::MOST_FILE_BYTES;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;

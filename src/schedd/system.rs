@@ -5,21 +5,25 @@
 //! them. A pod that has the same headers is told nothing. Where a pod is to be sent compilers that it
 //! has not, their files are one more such directory.
 
+mod ready;
+
+pub(super) use ready::make_ready;
+
 use super::config::PodConfig;
 use super::identity::Own;
-use super::mirror::{self, Indexes, Mirror, Tell};
+use super::mirror::{Indexes, Mirror, Tell};
 use super::pods::capabilities;
 use super::state::{Hub, Pod, State};
-use super::toolchain::{self, Image};
-use crate::index::LeaveOut;
+use super::toolchain::Image;
 use crate::job::Digest;
 use crate::paths::{Bytes, Roots};
 use crate::sched::{Capability, Event, PodId};
 use crate::wire::messages::{Files, Offer, OfferedTool, SENT, SentTool, ToPod, ViewKind};
-use anyhow::{Context, bail};
-use std::collections::BTreeSet;
+use anyhow::bail;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What can be shown by now.
 #[derive(Debug, Default)]
@@ -28,8 +32,10 @@ pub(super) struct System {
     pub(super) roots: usize,
     /// Bare identities of tools whose headers are indexed.
     ready: BTreeSet<Digest>,
-    /// Identities of tools with which that failed, and would each time.
-    failed: BTreeSet<Digest>,
+    /// Identities of tools with which that failed, and when.
+    failed: BTreeMap<Digest, Instant>,
+    /// How often all of this was forgotten.
+    forgotten: u64,
     /// The files of tools that are sent, and the number of their index.
     image: Option<(Arc<Image>, usize)>,
     /// These tools, each at a place of its own for good.
@@ -108,106 +114,6 @@ fn can_show(offer: &Offer, files: Files) -> bool {
 /// Whether this machine's compilers run there, and may.
 fn can_send(offer: &Offer, (pod, files): Comes<'_>) -> bool {
     can_show(offer, files) && pod.sends_tools && offer.machine == std::env::consts::ARCH
-}
-
-/// What a connected pod could do with.
-#[derive(Clone, Copy, Default)]
-struct Wanted {
-    headers: bool,
-    tool: bool,
-}
-
-impl Wanted {
-    fn of(state: &State, tool: &str, own: &Own) -> Self {
-        let mut wanted = Self::default();
-        let pods = state.pods.iter().filter(|pod| pod.outbox.is_some());
-        for pod in pods.filter(|pod| can_show(&pod.offer, pod.choice.files)) {
-            let tools = || pod.offer.tools.iter().filter(|it| it.tool == tool);
-            if tools().any(|it| it.identity == own.full) {
-                continue;
-            }
-            let is_bare_same = tools().any(|it| it.bare == own.bare);
-            wanted.headers |= is_bare_same;
-            wanted.tool |= !is_bare_same && can_send(&pod.offer, pod.comes());
-        }
-        wanted
-    }
-
-    fn is_met(self, state: &State, bare: Digest, own: &Own) -> bool {
-        if state.system.failed.contains(&own.full) {
-            return true;
-        }
-        let has_headers = state.missing(own).is_empty();
-        (!self.headers || has_headers && state.system.ready.contains(&bare))
-            && (!self.tool || has_headers && state.system.has_sent(own))
-    }
-}
-
-/// Makes ready what a connected pod could do with of the hub's own tool: its headers, or all of it.
-pub(super) async fn make_ready(hub: &Hub, (tool, program): (&str, &str), own: &Own) {
-    let (Some(bare), true) = (own.bare, hub.look(|state| state.indexes.is_some())) else {
-        return;
-    };
-    let mut wanted = hub.look(|state| Wanted::of(state, tool, own));
-    wanted.tool &= own.closure.is_some();
-    if hub.look(|state| wanted.is_met(state, bare, own)) {
-        return;
-    }
-    let _turn = hub.walking.lock().await;
-    if hub.look(|state| wanted.is_met(state, bare, own)) {
-        return;
-    }
-    let missing = hub.look(|state| state.missing(own));
-    let image = hub.look(|state| Some(Arc::clone(&state.system.image.as_ref()?.0)));
-    let closure = own.closure.clone().filter(|_| wanted.tool);
-    let trees = own.trees.clone();
-    let walked = tokio::task::spawn_blocking(move || {
-        let walk = |dir: &PathBuf| mirror::walk(dir, LeaveOut::default());
-        let mut walked = missing
-            .iter()
-            .map(walk)
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let Some(closure) = closure else {
-            return Ok((walked, None));
-        };
-        let is_new = image.is_none();
-        let image = match image {
-            Some(image) => image,
-            None => Arc::new(Image::open(&cache_folder()?)?),
-        };
-        image.add(&closure, &trees).context("lay out a compiler")?;
-        if is_new {
-            walked.push(walk(&image.dir)?);
-        }
-        anyhow::Ok((walked, Some((image, is_new, toolchain::speaking(&closure)))))
-    });
-    match walked.await.map_err(anyhow::Error::from).and_then(|it| it) {
-        Ok((walked, sent)) => {
-            let state = &mut *hub.state.borrow_mut();
-            // Those of roots are there since the pod is.
-            let Some(indexes) = &mut state.indexes else {
-                return;
-            };
-            indexes.all.extend(walked);
-            state.system.ready.insert(bare);
-            if let Some((image, is_new, programs)) = sent {
-                if is_new {
-                    state.system.image = Some((image, indexes.all.len() - 1));
-                }
-                state.system.add_sent((tool, program), own, &programs);
-            }
-        }
-        Err(error) => {
-            hub.state.borrow_mut().system.failed.insert(own.full);
-            return tracing::warn!("`{program}` is not shown to pods: {error:#}");
-        }
-    }
-    announce(hub);
-}
-
-fn cache_folder() -> anyhow::Result<PathBuf> {
-    let digests = crate::probe::default_cache().context("no cache folder is known")?;
-    Ok(digests.parent().context("no cache folder is known")?.into())
 }
 
 /// Tells the core anew what pods can do.
@@ -341,6 +247,7 @@ impl State {
         }
         self.system = System {
             roots,
+            forgotten: self.system.forgotten + 1,
             ..System::default()
         };
         for pod in &mut self.pods {

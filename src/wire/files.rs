@@ -6,6 +6,9 @@ use crate::paths::Bytes;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
+/// Content of larger files is not copied.
+pub const MOST_FILE_BYTES: u64 = 256 << 20;
+
 /// What comes after one part of a list of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum More {
@@ -60,7 +63,10 @@ pub enum EntryKind {
         target: Bytes,
     },
     /// A file whose content nobody is shown.
-    Closed,
+    Closed {
+        /// Its length; 0 of one of which nothing is told.
+        size_bytes: u64,
+    },
 }
 
 /// How a pod comes to the files of the hub's roots.

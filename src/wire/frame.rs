@@ -16,7 +16,7 @@ use thiserror::Error;
 /// | 4 | mirrors: lists of changes, their content, what a pod lacks; the hub's name; packed outputs; system directories that a job searches, and those that a tool's identity covers |
 /// | 5 | mirrors unasked: what a pod proved before it has files, a mirror's trouble; the last jobs, indexes and transfers in what is told to people |
 /// | 6 | content by need (opened, without, again); the hub's headers and compilers on pods, bare identities; the identity that a job was placed by; jobs taken back before they begin; why content was sent |
-/// | 7 | which worker serves a pod, in the status |
+/// | 7 | which worker serves a pod, in the status; whether an output was there before; the size of a file that is closed |
 pub const PROTOCOL: u16 = 7;
 
 /// The first bytes of a [`Hello`].

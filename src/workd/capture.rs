@@ -5,11 +5,17 @@
 //! directory with `user.overlay.opaque` hides everything below it in the lower layer. In the
 //! rewrite view it is the outputs' directory, in which neither occurs. Nothing of the job runs any
 //! more while this reads. Does not know of jobs or the wire; contents are read elsewhere.
+//!
+//! The lower layer may have changed since the job began (a mirror follows the hub). So what differs
+//! from it is not always the job's doing: see [`copied`].
+
+mod copied;
 
 use crate::job::Written;
 use crate::paths::Bytes;
+use copied::Doubt;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -26,9 +32,25 @@ pub struct Change {
     pub what: Written,
 }
 
+/// What changes were made on.
+#[derive(Clone, Copy)]
+pub struct Lower<'a> {
+    /// Where it is.
+    pub dir: &'a Path,
+    /// Whether what stands at a path below the root may have come there after the job began.
+    pub is_new: &'a dyn Fn(&Path) -> bool,
+}
+
+impl std::fmt::Debug for Lower<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.dir.fmt(f)
+    }
+}
+
 /// Reads what was changed: `upper` holds the changes, `lower` is what they were made on. `wanted`
 /// says for a path below the root whether its being unchanged matters not (an output that the job
-/// was to write is one even if it came out the same).
+/// was to write is one even if it came out the same). Of what is not wanted, that which was merely
+/// copied up is no change, whatever is below it by now.
 ///
 /// Of something removed, what was below it comes first, so that a reader needs only `unlink` and
 /// `rmdir`, in order.
@@ -37,17 +59,18 @@ pub struct Change {
 /// Those of reading either directory.
 pub fn changes(
     upper: &OwnedFd,
-    lower: &Path,
+    lower: Lower<'_>,
     wanted: &dyn Fn(&Path) -> bool,
 ) -> io::Result<Vec<Change>> {
     let mut walk = Walk {
         lower,
         wanted,
         found: Vec::new(),
+        may_have_moved: false,
     };
     let dir = upper.try_clone()?;
     walk.directory(&dir, Path::new(""), true)?;
-    Ok(walk.found)
+    Ok(walk.without_doubt())
 }
 
 /// Opens a file that [`changes`] has found, whatever its mode says.
@@ -73,22 +96,17 @@ fn open_even_if_forbidden(dir: &OwnedFd, name: &Path, flags: OFlags) -> io::Resu
 }
 
 struct Walk<'a> {
-    lower: &'a Path,
+    lower: Lower<'a>,
     wanted: &'a dyn Fn(&Path) -> bool,
-    found: Vec<Change>,
+    found: Vec<(Change, Doubt)>,
+    /// Something was removed: perhaps what stands elsewhere by now.
+    may_have_moved: bool,
 }
 
 impl Walk<'_> {
     /// `merged`: what is in the lower layer at this place shows through.
     fn directory(&mut self, dir: &OwnedFd, below: &Path, merged: bool) -> io::Result<()> {
-        let mut names = BTreeSet::new();
-        for entry in Dir::read_from(dir)? {
-            let name = entry?.file_name().to_owned();
-            if !matches!(name.to_bytes(), b"." | b"..") {
-                names.insert(name);
-            }
-        }
-        for name in &names {
+        for name in &copied::names(dir)? {
             let name = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
             self.entry(dir, name, &below.join(name), merged)?;
         }
@@ -118,24 +136,33 @@ impl Walk<'_> {
                     _ => false,
                 };
                 if !same {
-                    let size_bytes = u64::try_from(stat.st_size).unwrap_or(0);
-                    self.push(below, Written::File { mode, size_bytes });
+                    let (doubt, was_there) =
+                        self.doubt((dir, name, below), &stat, under.as_ref())?;
+                    let what = Written::File {
+                        mode,
+                        size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+                        was_there,
+                    };
+                    self.push_if(below, what, doubt);
                 }
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes();
                 let same = under_kind == Some(FileType::Symlink)
-                    && std::fs::read_link(self.lower.join(below))
+                    && std::fs::read_link(self.lower.dir.join(below))
                         .is_ok_and(|old| old.as_os_str().as_bytes() == target);
                 if !same {
                     let target = Bytes(target);
                     self.push(below, Written::Symlink { target });
                 }
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 => match under_kind {
-                None | Some(FileType::Directory) => {}
-                Some(_) => self.push(below, Written::Removed),
-            },
+            FileType::CharacterDevice if stat.st_rdev == 0 => {
+                self.may_have_moved = true;
+                match under_kind {
+                    None | Some(FileType::Directory) => {}
+                    Some(_) => self.push(below, Written::Removed),
+                }
+            }
             // A socket or a pipe of the job's own has no meaning outside it.
             _ => {}
         }
@@ -157,6 +184,7 @@ impl Walk<'_> {
             Some((FileType::Directory, under)) => {
                 merged = !is_opaque(&dir);
                 if !merged {
+                    self.may_have_moved = true;
                     self.removed_below(&dir, below)?;
                 }
                 if !merged || under.st_mode & 0o777 != mode {
@@ -167,7 +195,13 @@ impl Walk<'_> {
                 self.push(below, Written::Removed);
                 self.push(below, Written::Directory { mode });
             }
-            None => self.push(below, Written::Directory { mode }),
+            None => {
+                let doubt = match copied::is_copy(&dir) {
+                    true => Doubt::Empty,
+                    false => Doubt::None,
+                };
+                self.push_if(below, Written::Directory { mode }, doubt);
+            }
         }
         self.directory(&dir, below, merged)
     }
@@ -211,13 +245,13 @@ impl Walk<'_> {
     }
 
     fn lower_names(&self, below: &Path) -> io::Result<BTreeSet<PathBuf>> {
-        std::fs::read_dir(self.lower.join(below))?
+        std::fs::read_dir(self.lower.dir.join(below))?
             .map(|entry| Ok(PathBuf::from(entry?.file_name())))
             .collect()
     }
 
     fn lower_stat(&self, below: &Path) -> io::Result<Option<Stat>> {
-        match rustix::fs::lstat(self.lower.join(below)) {
+        match rustix::fs::lstat(self.lower.dir.join(below)) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -225,7 +259,7 @@ impl Walk<'_> {
     }
 
     fn same_content(&self, upper: &File, below: &Path) -> io::Result<bool> {
-        let lower = match open_lower(self.lower, below) {
+        let lower = match open_lower(self.lower.dir, below) {
             // Its content is not here, so that it was not copied.
             Err(Errno::WOULDBLOCK) => return Ok(false),
             lower => lower?,
@@ -246,8 +280,12 @@ impl Walk<'_> {
     }
 
     fn push(&mut self, below: &Path, what: Written) {
+        self.push_if(below, what, Doubt::None);
+    }
+
+    fn push_if(&mut self, below: &Path, what: Written, doubt: Doubt) {
         let below = below.into();
-        self.found.push(Change { below, what });
+        self.found.push((Change { below, what }, doubt));
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a job wrote, on its way to the hub.
 
-use super::capture::{self, Change};
+use super::capture::{self, Change, Lower};
 use super::mapback::MapBack;
+use super::mirror::News;
 use super::run::{CHUNK_BYTES, Runner, Stop};
 use super::session::Out;
 use super::view::{self, View};
@@ -28,6 +29,8 @@ pub(crate) struct Outputs<'a> {
     pub(crate) run: &'a Run,
     pub(crate) scratch: &'a OwnedFd,
     pub(crate) map_back: &'a MapBack,
+    /// What of the files the hub has changed while the job ran.
+    pub(crate) news: Option<News>,
 }
 
 impl Outputs<'_> {
@@ -53,10 +56,15 @@ impl Outputs<'_> {
                 .filter(|output| output.at.root.0 == root)
                 .map(|output| output.at.below.clone())
                 .collect();
-            let looked_at = upper.try_clone()?;
+            let (looked_at, news) = (upper.try_clone()?, self.news.clone());
             let changes = view.place.ask(move || {
                 let declared = |below: &Path| declared.iter().any(|it| it.as_path() == below);
-                capture::changes(&looked_at, &files, &declared)
+                let is_new = |below: &Path| news.as_ref().is_some_and(|it| it.tell_of(root, below));
+                let lower = Lower {
+                    dir: &files,
+                    is_new: &is_new,
+                };
+                capture::changes(&looked_at, lower, &declared)
             });
             for change in changes.await?? {
                 if unwanted.is_match(change.below.as_path()) {
@@ -92,7 +100,12 @@ impl Outputs<'_> {
         upper: &OwnedFd,
         map_back: Option<&MapBack>,
     ) -> Result<Option<Digest>, Stop> {
-        let Written::File { mode, size_bytes } = change.what else {
+        let Written::File {
+            mode,
+            size_bytes,
+            was_there,
+        } = change.what
+        else {
             let what = change.what;
             self.announce(index, Wrote { at, what }).await?;
             return Ok(None);
@@ -100,7 +113,11 @@ impl Outputs<'_> {
         let mut file = capture::open(upper, change.below.as_path())?;
         let whole = size_bytes <= CHUNK_BYTES as u64 || map_back.is_some();
         if !whole {
-            let what = Written::File { mode, size_bytes };
+            let what = Written::File {
+                mode,
+                size_bytes,
+                was_there,
+            };
             self.announce(index, Wrote { at, what }).await?;
             return self.long(index, file, size_bytes).await.map(Some);
         }
@@ -110,7 +127,11 @@ impl Outputs<'_> {
             content = map_back.whole(&content);
         }
         let size_bytes = content.len() as u64;
-        let what = Written::File { mode, size_bytes };
+        let what = Written::File {
+            mode,
+            size_bytes,
+            was_there,
+        };
         self.announce(index, Wrote { at, what }).await?;
         let digest = Digest::of(&content);
         for piece in content.chunks(self.piece_bytes()) {

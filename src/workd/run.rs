@@ -196,6 +196,7 @@ impl Runner<'_> {
         let watching = self.watch(&view, init, &run, &map_back, (seconds, pass.as_ref()));
         let watched = watching.await;
         // Nothing of it runs any more, so that it opens no more files.
+        let news = pass.as_ref().map(|pass| pass.news.clone());
         let opened = pass.map_or(0, |pass| pass.opened);
         drop(slot);
         let watched = watched.inspect_err(|_| self.clean(&view, number))?;
@@ -219,6 +220,7 @@ impl Runner<'_> {
                 run: &run,
                 scratch: &scratch,
                 map_back: &map_back,
+                news,
             };
             let digests: Vec<(u32, Digest)> = outputs.send().await?;
             let finished = Finished {

@@ -264,6 +264,7 @@ fn to_client(golden: &mut Golden) {
             wrote: wrote(Written::File {
                 mode: 0o644,
                 size_bytes: 9,
+                was_there: true,
             }),
             packed: true,
         },
@@ -302,7 +303,9 @@ fn changes() -> Vec<Change> {
         },
         EntryKind::Dir,
         EntryKind::Link { target: "b".into() },
-        EntryKind::Closed,
+        EntryKind::Closed {
+            size_bytes: 300 << 20,
+        },
     ];
     let entries = kinds.map(|what| {
         Some(Entry {

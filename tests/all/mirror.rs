@@ -1,15 +1,18 @@
 //! Pods that keep a copy of the hub's files.
 
 mod by_need;
+mod closed;
 mod faults;
 mod left_out;
 mod limit;
 mod many;
 mod near;
+mod overtaken;
 mod refused;
 mod slow;
 mod stale;
 mod told;
+mod unheard;
 
 use crate::sshd::{self, Sshd};
 use crate::support::{Daemon, Farm, bin, text, wait_for};

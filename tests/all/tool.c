@@ -1,10 +1,12 @@
 /* A tool of many tricks for the tests. What it does stands in its first argument. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -115,6 +117,30 @@ int main(int argc, char **argv) {
         if (!file) fail(argv[2]);
         for (long i = 0; i < 1 << 20; i++) fputc(argv[3][0], file);
         return fclose(file) ? 98 : 0;
+    }
+    if (!strcmp(what, "hold")) { /* hold FILE...: opens all to change them, waits, and changes those
+                                    whose name begins with "mapped", through a mapping */
+        int files[16];
+        for (int i = 2; i < argc; i++)
+            if ((files[i - 2] = open(argv[i], O_RDWR)) < 0) fail(argv[i]);
+        wait_for_release();
+        for (int i = 2; i < argc; i++) {
+            if (strncmp(argv[i], "mapped", 6)) continue;
+            char *at = mmap(0, 1, PROT_READ | PROT_WRITE, MAP_SHARED, files[i - 2], 0);
+            if (at == MAP_FAILED) fail(argv[i]);
+            *at = 'J';
+        }
+        return 0;
+    }
+    if (!strcmp(what, "scribble")) { /* scribble FILE: stores into it through a mapping, all the time */
+        int file = open(argv[2], O_RDWR);
+        volatile unsigned *at = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        if (at == MAP_FAILED) fail(argv[2]);
+        alarm(150);
+        for (;;) {
+            ++*at;
+            usleep(100);
+        }
     }
     fprintf(stderr, "unknown trick `%s`\n", what);
     return 96;

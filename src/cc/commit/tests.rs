@@ -12,6 +12,16 @@ fn file(mode: u32) -> Written {
     Written::File {
         mode,
         size_bytes: 0,
+        was_there: false,
+    }
+}
+
+/// A file that was there, changed.
+fn changed() -> Written {
+    Written::File {
+        mode: 0o644,
+        size_bytes: 0,
+        was_there: true,
     }
 }
 
@@ -251,4 +261,67 @@ fn files_that_wait_in_one_directory_have_names_of_their_own() {
     assert!(inner != other && inner.parent() == Some(dir));
     let beside = Path::new("/root/a.o");
     assert_eq!(temporary_in(dir, beside), temporary_of(beside));
+}
+
+#[test]
+fn what_nobody_announced_does_not_go_over_what_came_while_the_job_ran() {
+    let link = || Written::Symlink {
+        target: "elsewhere".into(),
+    };
+    let make = || {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        for name in ["edited", "link", "moved"] {
+            std::fs::write(path.join(name), "the user's").unwrap();
+        }
+        (dir, path)
+    };
+    let changes = [
+        ("edited", changed()),
+        ("link", link()),
+        ("gone", changed()),
+        ("made", file(0o644)),
+        ("moved", Written::Removed),
+    ];
+    let (_dir, path) = make();
+    commit_all(&path, STAMP, &changes).unwrap();
+    for name in ["edited", "link", "moved"] {
+        assert_eq!(std::fs::read(path.join(name)).unwrap(), b"the user's");
+    }
+    assert!(!path.join("gone").exists());
+    assert_eq!(std::fs::read(path.join("made")).unwrap(), b"made");
+    // Of before the job they are what it changed.
+    let (_dir, path) = make();
+    let changes = changes.into_iter().filter(|(name, _)| *name != "gone");
+    commit_all(&path, LATER, &changes.collect::<Vec<_>>()).unwrap();
+    assert_eq!(std::fs::read(path.join("edited")).unwrap(), b"edited");
+    assert!(path.join("link").is_symlink() && !path.join("moved").exists());
+}
+
+#[test]
+fn other_names_of_what_a_job_wrote_are_its_own_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    std::fs::write(path.join("one"), "old").unwrap();
+    std::fs::hard_link(path.join("one"), path.join("two")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let stamp = Stamp {
+        seconds: time.tv_sec,
+        nanoseconds: u32::try_from(time.tv_nsec).unwrap(),
+    };
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    commit_all(&path, stamp, &[("one", changed()), ("two", changed())]).unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(std::fs::read(path.join(name)).unwrap(), name.as_bytes());
+    }
+}
+
+#[test]
+fn what_was_announced_goes_over_what_is_there_as_the_tools_own_would() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    std::fs::write(&path, "newer than the stamp").unwrap();
+    commit_one(&path, b"new", Digest::of(b"new")).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
 }

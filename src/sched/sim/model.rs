@@ -105,7 +105,7 @@ impl Model {
                     *self.lost.entry(job).or_default() += 1;
                 }
             }
-            Event::RunDeclined { run, .. } => {
+            Event::RunDeclined { run, .. } | Event::RunUnfit { run, .. } => {
                 let declined = self.drop_run(*run);
                 self.declined.extend(declined);
             }

@@ -247,3 +247,18 @@ fn a_pod_that_never_came_is_counted_and_explained() {
     miss(&mut env, "of an older connection");
     assert_eq!(env.core.pods().count(), 1);
 }
+
+#[test]
+fn what_was_never_for_a_pod_does_not_count_against_it() {
+    let mut env = Env::new();
+    env.join(1, pod(1));
+    for job in 0..100 {
+        let (run, _) = env.start(job, compile(1));
+        let why = "an input is too large".to_owned();
+        let actions = env.tell(Event::RunUnfit { run, why });
+        let why = handed_back(&actions, job);
+        assert!(why.ends_with("an input is too large"), "{why}");
+    }
+    let well = env.core.pods().next().unwrap();
+    assert!(matches!(well.state, PodState::Up), "{:?}", well.state);
+}

@@ -46,6 +46,7 @@ fn noted(path: &str, text: &[u8], why: SentWhy, later: bool) -> Noted {
         root: RootId(0),
         source: Source {
             digest: Digest::of(text),
+            name: path.into(),
             path: path.into(),
             size_bytes: text.len() as u64,
             why,

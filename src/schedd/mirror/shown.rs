@@ -29,7 +29,10 @@ fn entry(found: &Found) -> Entry {
             size_bytes: *size_bytes,
         },
         // Too large to be read unasked, or written to all the time.
-        Kind::File { .. } | Kind::Unreadable { is_dir: false } => EntryKind::Closed,
+        Kind::File { size_bytes, .. } => EntryKind::Closed {
+            size_bytes: *size_bytes,
+        },
+        Kind::Unreadable { is_dir: false } => EntryKind::Closed { size_bytes: 0 },
         Kind::Dir => return dir(found.mode | 0o700, found),
         // What a job finds there must be an error, not that there is nothing: it might go on.
         Kind::Unreadable { is_dir: true } | Kind::Other => return dir(0, found),

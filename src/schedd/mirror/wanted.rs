@@ -1,14 +1,16 @@
 //! What a pod is sent beside what its lists need: inputs of jobs, and what somebody there opened.
 
 use super::{Indexes, MOST_ALONG_BYTES, Mirror, Tell};
-use crate::index::{Index, Kind};
+use crate::index::{Content, Index, Kind};
 use crate::job::Digest;
 use crate::paths::{Bytes, RootId, RootPath};
-use crate::schedd::content::{self, Source};
+use crate::schedd::content::{self, Piece, Source};
 use crate::wire::frame::FrameError;
 use crate::wire::messages::SentWhy;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
 
 /// Contents noted for each job.
 const MOST_NOTED: usize = 64;
@@ -35,6 +37,8 @@ impl Mirror {
         tell: Tell<'_>,
     ) -> Result<Vec<Digest>, FrameError> {
         let (mut coming, mut along) = (Vec::new(), 0);
+        let now = Instant::now();
+        let inputs = inputs.filter(|it| !indexes.restless.has(it.root, &it.below, now));
         for RootPath { root, below } in inputs {
             let Some(source) = named(indexes, *root, below, SentWhy::Input) else {
                 continue;
@@ -42,7 +46,7 @@ impl Mirror {
             if self.has.contains(&source.digest) {
                 continue;
             }
-            let is_coming = self.sending.contains(&source.digest);
+            let is_coming = self.sending.contains_key(&source.digest);
             if !is_coming && along + source.size_bytes <= MOST_ALONG_BYTES {
                 let (digest, size_bytes) = (source.digest, source.size_bytes);
                 if self.send(*root, source, tell)? {
@@ -75,7 +79,8 @@ impl Mirror {
 
     /// Content that is to be sent bit by bit, if it is not on its way already; for a job or not.
     pub(super) fn push(&mut self, root: RootId, source: Source, for_job: bool) {
-        if self.sending.insert(source.digest) {
+        if let Entry::Vacant(new) = self.sending.entry(source.digest) {
+            new.insert(Some((root, source.name.clone())));
             if for_job {
                 self.note(root, source.clone(), true);
             }
@@ -110,9 +115,10 @@ impl Mirror {
         if let Some(learned) = indexes.learned.get_mut(usize::from(root.0)) {
             learned.learn(name);
         }
-        if !self.sending.insert(digest) {
-            return None;
-        }
+        match self.sending.entry(digest) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(new) => new.insert(Some((root, name.clone()))),
+        };
         let named = named(indexes, root, name, SentWhy::Opened);
         match named.filter(|source| source.digest == digest) {
             Some(source) => Some(Ok(source)),
@@ -145,21 +151,48 @@ impl Mirror {
     }
 
     /// A piece of content was sent.
-    pub(crate) fn sent(&mut self, digest: Digest, bytes: u64, last: bool) {
-        self.sent_bytes += bytes;
-        if last {
-            self.sending.remove(&digest);
-            self.has.insert(digest);
+    pub(crate) fn sent(&mut self, indexes: Option<&mut Indexes>, piece: &Piece) {
+        self.sent_bytes += piece.bytes();
+        if piece.is_last() {
+            let named = self.sending.remove(&piece.digest()).flatten();
+            if let (Some((root, name)), Some(indexes)) = (named, indexes) {
+                indexes.restless.rested(root, &name);
+            }
+            self.has.insert(piece.digest());
         }
     }
 
     /// Of what a pod lacks, that which is not on its way already.
     pub(crate) fn not_coming(&mut self, digests: Vec<Digest>) -> Vec<Digest> {
         let digests = digests.into_iter();
-        digests
-            .filter(|digest| self.sending.insert(*digest))
-            .collect()
+        let is_new = |digest: &Digest| match self.sending.entry(*digest) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(new) => new.insert(None).is_none(),
+        };
+        digests.filter(is_new).collect()
     }
+}
+
+/// Why a job that reads these cannot run where the files are copied, if so.
+pub(crate) fn out_of_reach<'i>(
+    indexes: &Indexes,
+    mut inputs: impl Iterator<Item = &'i RootPath>,
+) -> Option<&'static str> {
+    let now = Instant::now();
+    inputs.find_map(|RootPath { root, below }| {
+        let index = indexes.all.get(usize::from(root.0))?;
+        let Kind::File { content, .. } = index.get(below.as_os_str().as_bytes())?.kind else {
+            return None;
+        };
+        match content {
+            Content::Unhashed => Some("an input is too large to be copied"),
+            Content::Unstable => Some("an input is written to all the time"),
+            Content::Digest(_) => indexes
+                .restless
+                .has(*root, below, now)
+                .then_some("an input is written to all the time"),
+        }
+    })
 }
 
 /// Where content that a pod lacks may be read here, if it is still there.
@@ -209,6 +242,7 @@ pub(super) fn source(
 ) -> Source {
     Source {
         digest,
+        name: name.clone(),
         path: index.root().join(name.as_path()),
         size_bytes,
         why,

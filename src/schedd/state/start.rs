@@ -1,17 +1,24 @@
 //! A job's start on a pod: its files first, where the pod has a mirror.
 
 use super::{Running, State};
-use crate::sched::{JobId, PodId, RunId};
+use crate::sched::{Event, JobId, PodId, RunId};
 use crate::schedd::ledger::{List, micros};
 use crate::schedd::{clock, mirrors, system};
 use crate::wire::messages::{JobNumber, LastJob, ToClient, ToPod};
 use std::time::Instant;
 
 impl State {
-    pub(super) fn start(&mut self, run: (RunId, JobId), pod: PodId, tool_index: usize) {
-        if !self.postpones(run, pod, tool_index) {
-            self.start_now(run, pod, tool_index);
+    /// Gives what is to be told to the core.
+    pub(super) fn start(
+        &mut self,
+        run: (RunId, JobId),
+        pod: PodId,
+        tool_index: usize,
+    ) -> Option<Event> {
+        if self.postpones(run, pod, tool_index) {
+            return None;
         }
+        self.start_now(run, pod, tool_index)
     }
 
     /// The same, whatever has changed meanwhile.
@@ -20,10 +27,10 @@ impl State {
         (run, job): (RunId, JobId),
         pod: PodId,
         tool_index: usize,
-    ) {
+    ) -> Option<Event> {
         let there = &mut self.pods[pod.0 as usize];
         let (Some(waiting), Some(outbox)) = (self.jobs.get_mut(&job), &there.outbox) else {
-            return;
+            return None;
         };
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
         let stamp = clock::now_stamp();
@@ -42,12 +49,17 @@ impl State {
             outbox.message(it)
         };
         let inputs = match mirrors::before(&waiting.task, &mut there.mirror, files, shown, tell) {
-            Ok(coming) => coming,
+            Ok(Ok(coming)) => coming,
+            Ok(Err(why)) => {
+                let why = why.to_owned();
+                return Some(Event::RunUnfit { run, why });
+            }
             Err(error) => {
                 tracing::warn!("pod `{}`: {error:#}", there.config.name);
                 // Without its files there is no job; the core hears of it as of any lost pod.
                 outbox.close();
-                return self.forget_system();
+                self.forget_system();
+                return None;
             }
         };
         there.used = Some(Instant::now());
@@ -76,6 +88,7 @@ impl State {
         if let Some(outbox) = &self.pods[pod.0 as usize].outbox {
             let _ = outbox.message(&start);
         }
+        None
     }
 
     /// Tells the wrapper that its job begins, on this pod; what it heard of it before is void.

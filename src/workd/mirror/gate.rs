@@ -2,6 +2,7 @@
 //! without its content is ended and run again, and what a job may still open is not given up.
 
 use super::Command;
+use super::news::{Changed, News};
 use crate::job::Digest;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,8 @@ pub(crate) struct Gate {
     commands: mpsc::Sender<Command>,
     /// Times that somebody opened a file without content, or that such a file got its content.
     opened: AtomicU64,
+    /// What lists change while jobs are here.
+    pub(super) changed: Arc<Changed>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub(crate) struct Pass {
     number: u64,
     /// What [`Gate::opened`] was before it ran.
     pub(crate) opened: u64,
+    /// What lists change from here on.
+    pub(crate) news: News,
 }
 
 impl Gate {
@@ -57,6 +62,7 @@ impl Gate {
             state: watch::Sender::default(),
             commands,
             opened: AtomicU64::new(0),
+            changed: Arc::default(),
         })
     }
 
@@ -106,6 +112,7 @@ impl Gate {
                     gate: Arc::clone(self),
                     number,
                     opened: self.opened.load(Ordering::Relaxed),
+                    news: self.changed.from_now_on(),
                 };
             }
         }
@@ -137,6 +144,11 @@ impl Gate {
     pub(super) fn any_before(&self, number: u64) -> bool {
         let state = self.state.borrow();
         state.running.first().is_some_and(|first| *first < number)
+    }
+
+    /// Whether any job is here.
+    pub(super) fn has_guests(&self) -> bool {
+        !self.state.borrow().here.is_empty()
     }
 
     /// Whether any job runs.

@@ -279,7 +279,15 @@ impl Keeper {
                 gate: &self.gate,
             };
             let later = later_of(&list);
+            // No job runs before the first list of a root is made.
+            let heard = (!everything && root < self.roots).then_some(&self.gate.changed);
+            if let Some(changed) = heard {
+                changed.begin(root_id(root).0, &list, self.gate.has_guests());
+            }
             self.trees[root].apply(list, everything, with)?;
+            if let Some(changed) = heard {
+                changed.end();
+            }
             self.came_with_list(root, later, everything);
             self.gone.clear();
             self.made += 1;

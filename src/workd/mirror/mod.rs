@@ -9,6 +9,7 @@ mod gate;
 mod holds;
 mod keeper;
 mod lease;
+mod news;
 mod on_disk;
 mod own;
 mod room;
@@ -21,6 +22,7 @@ mod uses;
 mod tests;
 
 pub(crate) use gate::{Guest, Pass, spoiled};
+pub(crate) use news::News;
 pub(crate) use room::{Room, make_room};
 pub(crate) use store::Made;
 

@@ -3,10 +3,11 @@
 use crate::index::{Content, Index, Kind, Options};
 use crate::job::Digest;
 use crate::paths::Bytes;
-use crate::wire::files::{Entry, EntryKind};
+use crate::wire::files::{Entry, EntryKind, MOST_FILE_BYTES};
 use crate::wire::messages::Stamp;
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 use rustix::path::Arg;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +18,8 @@ use std::path::Path;
 pub(super) fn names(path: &Path, cache_file: &Path) -> io::Result<Vec<(Bytes, Entry)>> {
     let options = Options {
         cache_file: Some(cache_file.into()),
-        hash_up_to: u64::MAX,
+        // Root may read what is closed, which may be as large as it likes.
+        hash_up_to: MOST_FILE_BYTES,
         ..Options::default()
     };
     let mut index = Index::open(path, options).map_err(io::Error::other)?;
@@ -36,7 +38,13 @@ pub(super) fn names(path: &Path, cache_file: &Path) -> io::Result<Vec<(Bytes, En
             Kind::Link { target, .. } => EntryKind::Link {
                 target: Bytes::from(&target[..]),
             },
-            _ => EntryKind::Closed,
+            Kind::File { size_bytes, .. } => EntryKind::Closed {
+                size_bytes: *size_bytes,
+            },
+            Kind::Unreadable { is_dir: false } | Kind::Other => EntryKind::Closed {
+                // Whatever it is; nothing else comes of it than that it is made anew.
+                size_bytes: 0,
+            },
         };
         let found = Entry {
             what,
@@ -90,14 +98,22 @@ pub(super) fn is_plain(name: &Bytes) -> bool {
     parts.all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
-/// A file that nobody may read.
-pub(super) fn make_closed(path: &Path) -> io::Result<()> {
-    rustix::fs::mknodat(CWD, path, FileType::RegularFile, Mode::empty(), 0)?;
-    Ok(())
+/// A file that nobody may read, which takes no room.
+pub(super) fn make_closed(path: &Path, size_bytes: u64) -> io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+    match rustix::fs::ftruncate(&file, size_bytes) {
+        // Longer than files here can be: it is there all the same.
+        Err(Errno::FBIG | Errno::INVAL) => Ok(()),
+        made => Ok(made?),
+    }
 }
 
 pub(super) fn set<P: Arg + Copy>(dir: impl AsFd, name: P, entry: &Entry) -> io::Result<()> {
-    if !matches!(entry.what, EntryKind::Link { .. } | EntryKind::Closed) {
+    if !matches!(
+        entry.what,
+        EntryKind::Link { .. } | EntryKind::Closed { .. }
+    ) {
         // What the hub may read a job may read here, too, whoever owns it there.
         let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o400);
         rustix::fs::chmodat(&dir, name, mode, AtFlags::empty())?;

@@ -18,7 +18,7 @@ use crate::index::tests::operators::{Operators, Order};
 use crate::job::Digest;
 use crate::schedd::by_need::Learned;
 use crate::schedd::content::{Answer, Asked};
-use crate::schedd::mirror::{Indexes, Mirror, find};
+use crate::schedd::mirror::{Indexes, Mirror, Restless, find};
 use crate::wire::codec;
 use crate::wire::files::More;
 use crate::wire::messages::{FromPod, SentWhy, ToPod};
@@ -136,6 +136,7 @@ impl Pair {
             indexes: Indexes {
                 all: vec![index],
                 learned: vec![Learned::default()],
+                restless: Restless::patient(),
             },
             hub: Mirror::default(),
             on_the_way: VecDeque::new(),
@@ -192,7 +193,7 @@ impl Pair {
             };
             match answer {
                 Answer::Piece(piece) => {
-                    self.hub.sent(piece.digest(), 0, piece.is_last());
+                    self.hub.sent(None, &piece);
                     tell(&piece.into_message()).unwrap();
                 }
                 Answer::Gone(digest) => {

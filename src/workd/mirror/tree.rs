@@ -276,7 +276,7 @@ impl Tree {
         match entry.what.clone() {
             EntryKind::Dir => {}
             EntryKind::Link { target } => rustix::fs::symlink(target.as_path(), &aside)?,
-            EntryKind::Closed => make_closed(&aside)?,
+            EntryKind::Closed { size_bytes } => make_closed(&aside, size_bytes)?,
             EntryKind::File { digest, size_bytes } => {
                 if let Some(other) = self.twin(name, &entry) {
                     let other = self.path.join(other.as_path());
@@ -317,8 +317,9 @@ impl Tree {
         if !with.gone.contains(&what.0) {
             return Err(io::Error::other("its content is not here"));
         }
-        make_closed(aside)?;
-        entry.what = EntryKind::Closed;
+        let size_bytes = what.1;
+        make_closed(aside, size_bytes)?;
+        entry.what = EntryKind::Closed { size_bytes };
         Ok(None)
     }
 

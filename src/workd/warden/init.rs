@@ -5,6 +5,7 @@
 //! overlay, is mounted only then. Knows nothing of hubs and the wire.
 
 use super::bare;
+use super::overlay::{mount_root, mount_warm};
 use super::proto::{FromInit, JobRoot, Room, Run, Sandbox, Scratch, Setup, receive, send};
 use super::sys::{self, Step, StepError};
 use super::template::{HOST, mount_tmpfs, path};
@@ -12,13 +13,11 @@ use super::tool::{self, Tool};
 use crate::job::{Ending, Usage};
 use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
-use crate::workd::warm;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::net::RecvFlags;
-use std::ffi::CString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -148,10 +147,10 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
         make_dir(up.join(index.to_string()), 0o755)?;
         if setup.view == ViewKind::Overlay {
             let root = root.path.as_path();
-            let mounted = mount_overlay(*index, writable.as_path(), root, &ready.own);
+            let mounted = mount_root(*index, writable.as_path(), root, &ready.own);
             // A directory may have gone, or become another's, since the worker looked.
             if mounted.is_err() && !writable.0.is_empty() {
-                mount_overlay(*index, Path::new(""), root, &ready.own)?;
+                mount_root(*index, Path::new(""), root, &ready.own)?;
             } else {
                 mounted?;
             }
@@ -171,69 +170,6 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             .step(|| format!("write `{}`", path.display()))?;
     }
     Ok(())
-}
-
-/// Mounts a warm directory: what this job changes in it is this job's own.
-fn mount_warm(name: &Bytes, own: &Path) -> Result<(), StepError> {
-    let lower = format!("{HOST}/warm/{}", name.display());
-    let upper = own.join(warm::CHANGES);
-    let work = own.join("warm/work");
-    make_dir(own.join("warm"), 0o755)?;
-    make_dir(&upper, 0o755)?;
-    make_dir(&work, 0o755)?;
-    let (upper, work) = (upper.display(), work.display());
-    let options =
-        format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile,index=off");
-    overlay(&options, Path::new(warm::SHOWN))
-}
-
-/// Mounts what is below `part` of root `index` over its own path, its changes to be seen below
-/// `own/up/index`.
-fn mount_overlay(index: u16, part: &Path, target: &Path, own: &Path) -> Result<(), StepError> {
-    let mut lower = format!("{HOST}/root/{index}");
-    let own = own.display();
-    let mut upper = format!("{own}/up/{index}");
-    let work = format!("{own}/work{index}");
-    make_dir(&work, 0o755)?;
-    like_lower(&lower, &upper)?;
-    for name in part {
-        for path in [&mut lower, &mut upper] {
-            path.push('/');
-            // The worker has seen to it that it is text.
-            path.push_str(&name.to_string_lossy());
-        }
-        make_dir(&upper, 0o755)?;
-        like_lower(&lower, &upper)?;
-    }
-    // None of these paths needs escaping: all are the template's own names, whatever the root is
-    // called on the pod, and the part has been looked at. `volatile`: nothing here outlives the job,
-    // so nothing is synced.
-    let options =
-        format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile,index=off");
-    overlay(&options, &target.join(part))
-}
-
-/// A directory of the view takes its mode from the upper directory.
-fn like_lower(lower: &str, upper: &str) -> Result<(), StepError> {
-    if let Ok(stat) = rustix::fs::stat(lower) {
-        let mode = Mode::from_raw_mode(stat.st_mode & 0o1777);
-        rustix::fs::chmod(upper, mode).step(|| format!("chmod `{upper}`"))?;
-    }
-    Ok(())
-}
-
-fn overlay(options: &str, target: &Path) -> Result<(), StepError> {
-    let options = CString::new(options)
-        .map_err(|_| Errno::INVAL)
-        .step(|| "overlay options".into())?;
-    rustix::mount::mount(
-        "overlay",
-        target,
-        "overlay",
-        MountFlags::NOSUID | MountFlags::NODEV,
-        options.as_c_str(),
-    )
-    .step(|| format!("mount an overlay on `{}`", target.display()))
 }
 
 type Answer = (FromInit, Option<OwnedFd>);

@@ -24,6 +24,7 @@ mod bare;
 mod confine;
 mod handle;
 mod init;
+mod overlay;
 mod process;
 pub(crate) mod proto;
 mod replace;

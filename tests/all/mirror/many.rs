@@ -1,6 +1,7 @@
 //! Mirrors beside everything else that goes on: jobs in flight, files that other jobs made, files
 //! that never rest or cannot be read, and many files.
 
+use super::faults::noise;
 use super::{cache, copies, same, start_hub, start_worker};
 use crate::support::{Daemon, Farm, bin, text, wait_for};
 use std::fs;
@@ -34,6 +35,39 @@ fn what_a_job_wrote_is_not_sent_to_its_pod_again() {
     assert!(sent < 2000, "{sent} bytes were sent");
     let asked = farm.log("schedd").matches(" lacks ").count();
     assert_eq!(asked, 1, "at the beginning, and never again");
+    same(&farm, &copies(&cache(&farm, "pod1")), "after all");
+}
+
+#[test]
+fn what_has_another_name_is_not_sent_again() {
+    const LENGTH: u64 = 100 << 10;
+    let farm = Farm::without_hub();
+    farm.write("a.c", "int a;\n");
+    let _worker = start_worker(&farm);
+    let _hub = start_hub(&farm);
+    farm.wait_up();
+    let at = |name: &str| farm.root.join(name);
+    let sent_with = |change: &dyn Fn()| {
+        let before: u64 = sent(&farm).iter().sum();
+        change();
+        farm.cc_remote(&["gcc", "-c", "a.c", "-o", "a.o"]);
+        sent(&farm).iter().sum::<u64>() - before
+    };
+    sent_with(&|| ());
+    let new = sent_with(&|| drop(farm.write("one", noise(1, LENGTH as usize))));
+    assert!((LENGTH..LENGTH + 4096).contains(&new), "{new}");
+    let copied = sent_with(&|| _ = fs::copy(at("one"), at("two")).unwrap());
+    let moved = sent_with(&|| fs::rename(at("one"), at("three")).unwrap());
+    fs::create_dir(at("dir")).unwrap();
+    let deeper = sent_with(&|| fs::rename(at("two"), at("dir/two")).unwrap());
+    for sent in [copied, moved, deeper] {
+        assert!(sent < 4096, "{copied} {moved} {deeper}");
+    }
+    let twice = sent_with(&|| {
+        farm.write("four", noise(2, LENGTH as usize));
+        farm.write("five", noise(2, LENGTH as usize));
+    });
+    assert!((LENGTH..LENGTH + 4096).contains(&twice), "{twice}");
     same(&farm, &copies(&cache(&farm, "pod1")), "after all");
 }
 
