@@ -52,10 +52,11 @@ usual_scratch() {
   usual_disk
 }
 fill_disk() { lab_exec $disk_of sh -c 'cat /dev/zero >/home/dev/.cache/cpods/filler' 2>/dev/null || true; }
-# A mirror that has everything needs no more room: something new comes.
+# A mirror that has everything needs no more room: something new comes (small, since content of large files
+# comes only once it is needed).
 fill_mirrors_disk() {
   fill_disk
-  hub "seq 100000 >work/$project/new.h" </dev/null
+  hub "for i in \$(seq 50); do seq 500 >work/$project/new\$i.h; done" </dev/null
 }
 fill_inodes() { lab_exec $disk_of sh -c 'mkdir /home/dev/.cache/cpods/many; cd /home/dev/.cache/cpods/many && seq 30000 | xargs touch' 2>/dev/null || true; }
 empty_disk() { lab_exec $disk_of rm -rf /home/dev/.cache/cpods/filler /home/dev/.cache/cpods/many; }

@@ -2,7 +2,8 @@
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
 # to it in the middle of a build. Parts: those below; `sample` is short, and none of the usual ones.
 # CPODS_LAB_PROJECTS="lua libgit2 literate" says what is built (lua; in a soak all three). With
-# CPODS_LAB_KEEP=1 the guests that there are serve, and are left.
+# CPODS_LAB_KEEP=1 the guests that there are serve, and are left. CPODS_LAB_ONLY=REGEX, CPODS_LAB_KILLS,
+# CPODS_LAB_SECONDS and CPODS_LAB_INTERRUPTS say which faults, how often, and for how long.
 farm_projects=${CPODS_LAB_PROJECTS:-lua${CPODS_SOAK:+ libgit2 literate}}
 case $farm_projects,$* in *literate*) CPODS_LAB_TOOLS=all ;; *,sample) CPODS_LAB_TOOLS=gcc ;; esac
 . "$(dirname "$0")/../support/real.sh"
