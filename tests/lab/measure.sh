@@ -64,28 +64,26 @@ far_pods() {
   back 60
 }
 
-# all_slots_busy MOST: what is wrong with a share of the best possible, in the last `asleep`. Where the
-# processors that all guests share are the limit, there is nothing to be said of the farm
-all_slots_busy() {
-  awk -v share="$share" -v least="$1" 'BEGIN { exit share >= least }' || return 0
-  if [ "$idle" -lt 10 ]; then say "this machine's processors are the limit ($idle% idle): not judged"; return; fi
-  shortfall="$share% of the best possible, with $idle% of the processors idle"
+# busy LEAST NAME: the verdict on the last `asleep`, whose share of the best possible must be so large. Where
+# it is not, and the processors that all guests share are the limit, there is nothing to be said of the farm
+busy() {
+  if awk -v share="$share" -v least="$1" 'BEGIN { exit share < least }'; then verdict "$2" ""
+  elif [ "$idle" -lt 10 ]; then say "not judged, since processors are the limit ($idle% idle): $2"
+  else verdict "$2" "$share% of the best possible, with $idle% of the processors idle"; fi
 }
 
 # part_measure: what is promised is judged: within 5% of the best possible with jobs of a second or two,
 # 85% of slots busy with a thousand of 10 ms at 10 ms; what lies between is shown
 part_measure() {
-  local jobs share idle shortfall
+  local jobs share idle
   hub_has ninja:ninja-build
   back 60
   hub 'cpods unmount local' </dev/null
   for jobs in "60 2000" "120 1000"; do
-    shortfall=
     # shellcheck disable=SC2086
     asleep $jobs
     schedule
-    all_slots_busy 95.2
-    verdict "$jobs: twelve slots' worth of sleeping jobs end within 5% of the best possible" "$shortfall"
+    busy 95.2 "$jobs: twelve slots' worth of sleeping jobs end within 5% of the best possible"
   done
   asleep 480 250
   schedule
@@ -93,11 +91,9 @@ part_measure() {
   schedule
   far_pods 10
   hub 'cpods unmount local' </dev/null
-  shortfall=
   asleep 1000 10 "10 ms away: "
   schedule
-  all_slots_busy 85
-  verdict "1000 10: a thousand jobs of 10 ms at 10 ms keep more than 85% of slots busy" "$shortfall"
+  busy 85 "1000 10: a thousand jobs of 10 ms at 10 ms keep more than 85% of slots busy"
   far_pods
   hub 'cpods mount local' </dev/null
 }
