@@ -4,6 +4,7 @@
 //! an unreachable file is just false). So it is looked at every few seconds, and once more after
 //! every job, before the job's result is believed.
 
+use super::health;
 use super::mirror::{Made, Mirror, make_room};
 use super::scratch::{Cleaner, SessionDir};
 use super::session::{Out, Session};
@@ -190,6 +191,7 @@ pub(super) async fn keep(session: &Rc<Session>) -> String {
                 mirror.trouble().await
             }
         };
+        let why = health::with_inodes(why, &session.worker.config.cache);
         let told = FromPod::Trouble { why: why.clone() };
         if session.send(Out::Message(told)).await.is_ok() {
             // The hub ends the session when it hears that.

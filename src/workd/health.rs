@@ -3,6 +3,7 @@
 use super::warden::proto::Room;
 use crate::job::Ending;
 use std::cell::Cell;
+use std::path::Path;
 
 /// With less room than this a file may have been cut short without the tool's noticing.
 const LEAST_BYTES: u64 = 1 << 20;
@@ -57,6 +58,22 @@ impl Health {
     }
 }
 
+/// For want of inodes the kernel says "No space left on device", too, and whoever looks at the disk finds
+/// space: what failed in a folder, and what its disk has no more.
+pub(crate) fn with_inodes(why: String, folder: &Path) -> String {
+    let disk = rustix::fs::statvfs(folder).ok();
+    // (Some file systems count none.)
+    let left = disk.filter(|disk| disk.f_files > 0);
+    name_inodes(why, left.map(|disk| disk.f_favail))
+}
+
+fn name_inodes(why: String, left: Option<u64>) -> String {
+    match left.filter(|left| *left < LEAST_INODES) {
+        Some(left) => format!("{why}; {left} inodes left"),
+        None => why,
+    }
+}
+
 /// How often the kernel has killed for want of memory since it was started.
 fn oom_kills() -> u64 {
     let counters = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
@@ -70,6 +87,16 @@ fn oom_kills() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_inodes_that_are_used_up() {
+        let said = |left| name_inodes("No space left on device".into(), left);
+        assert_eq!(said(Some(0)), "No space left on device; 0 inodes left");
+        assert_eq!(said(Some(LEAST_INODES)), "No space left on device");
+        assert_eq!(said(None), "No space left on device");
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(with_inodes("broken".into(), dir.path()), "broken");
+    }
 
     #[test]
     fn tells_pod_from_tool() {

@@ -75,26 +75,63 @@ sources_literate() {
 }
 fresh_literate() { hub 'rm -rf work/literate/build && cp -a literate/fresh work/literate/build' </dev/null; }
 
+# (Jobs that only sleep, for what takes longer than a real project: they are on every pod at any moment.)
+sleeping=160
+sources_sleepers() {
+  hub "mkdir -p work/sleepers/src && for i in \$(seq $sleeping); do echo \"this is \$i\" >work/sleepers/src/\$i; done" </dev/null
+}
+fresh_sleepers() {
+  local ms=1
+  [ -z "$1" ] || ms=${sleep_ms:-4000}
+  hub "rm -rf work/sleepers/build; mkdir work/sleepers/build; cd work/sleepers/build
+    { echo 'rule s'; echo '  command = $1 sleeper -m $ms -o \$out \$in'
+      for i in \$(seq $sleeping); do echo \"build \$i.o: s ../src/\$i\"; done; } >build.ninja" </dev/null
+}
+# slept HOST FROM TO: how many of the sleepers in the last build began there between these times
+slept() {
+  awk -v host="$1" -v from="$2" -v to="$3" '
+    $1 == "ran" && $2 == host && $3 >= from && $3 < to { count++ } END { print count + 0 }' "$log"
+}
+# slept_nowhere FROM TO POD...: which of these had none of them
+slept_nowhere() {
+  local pod
+  for pod in "${@:3}"; do
+    [ "$(slept "$pod" "$1" "$2")" != 0 ] || echo "$pod got no job"
+  done | paste -sd ' '
+}
+
 # build: a build on the farm begins; the fault may come once it returns. It goes on as `building`
 build() {
-  local all=ready_of_$project some at=$lab/home-hub/work/$project/build
+  local all=ready_of_$project some at
   ready
-  "fresh_$project" cpods-cc
-  hub "rm -f $project/ran"
-  farm_ninja
-  # Some results are there, others are not; never the same.
-  some=$((RANDOM % (${!all} * 2 / 3) + 2))
-  for _ in $(seq 4000); do
-    [ "$(count_results "$at")" -lt $some ] || return 0
-    kill -0 $building 2>/dev/null || return 0
-    sleep 0.05
+  for _ in 1 2 3 4 5; do
+    "fresh_$project" cpods-cc
+    hub "rm -f $project/ran"
+    farm_ninja
+    # Some results are there, others are not; never the same.
+    some=$((RANDOM % (${!all} * 2 / 3) + 2))
+    [ $project != sleepers ] || some=$((RANDOM % 8 + 4))
+    at=$(results_at)
+    for _ in $(seq 4000); do
+      [ "$(count_results "$at")" -lt $some ] || break
+      kill -0 $building 2>/dev/null || break
+      sleep 0.05
+    done
+    ! kill -0 $building 2>/dev/null || return 0
+    # It was too fast for us, or has failed: that is seen by who waits for it.
+    [ "$(cat "$log.code")" = 0 ] || return 0
   done
+  say "$project: no moment in mid-build was met"
 }
+# results_at: the build's folder, in sight of the hub's own mounts
+results_at() { echo "/proc/$(lab__leader hub)/root/home/dev/work/$project/build"; }
 count_results() {
   # (What is not there yet has no results.)
   if [ -e "$1/prd-book.tex" ]; then find "$1/bin" "$1/build" -type f 2>/dev/null || true
   else find "$1" -name '*.o' 2>/dev/null || true; fi | wc -l
 }
+# still_building: prints what is wrong if the build has ended already
+still_building() { kill -0 $building 2>/dev/null || echo "the build had ended before; "; }
 
 # farm_ninja: Ninja on the hub, in the background, as `building`; its exit code will be in $log.code
 farm_ninja() {

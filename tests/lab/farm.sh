@@ -133,8 +133,8 @@ farm_project() {
   tar -C "$(dirname "$dist")" -c "$(basename "$dist")" | hub 'tar -C cpods/target -x'
   # An archive of VeriFast as it would be fetched, and the sources of joyLoL.
   local made=$lab/verifast pod
+  need gcc:gcc
   if [ ! -e "$made.tar.gz" ]; then
-    need gcc:gcc
     mkdir -p "$made/verifast-lab/bin"
     gcc -static -o "$made/verifast-lab/bin/verifast" "$top/tests/lab/verifast.c"
     touch "$made/verifast-lab/bin/"{prelude.h,prelude_core.gh,list.gh}
@@ -143,7 +143,12 @@ farm_project() {
   for pod in hub "${farm_pods[@]}"; do
     lab_exec "$pod" sh -c 'cat >/var/tmp/verifast.tar.gz && chmod 644 /var/tmp/verifast.tar.gz' <"$made.tar.gz"
   done
-  tar -C "$top/tests/lab" -c joylol | hub 'tar -x'
+  tar -C "$top/tests/lab" -c joylol rules | hub 'tar -x'
+  # A tool of the user's own, with a rule of the user's own.
+  gcc -O1 -static -o "$lab/sleeper" "$top/tests/lab/sleeper.c"
+  for pod in hub "${farm_pods[@]}"; do
+    lab_exec "$pod" sh -c 'cat >/usr/local/bin/sleeper.new && chmod 755 /usr/local/bin/sleeper.new && mv /usr/local/bin/sleeper.new /usr/local/bin/sleeper' <"$lab/sleeper"
+  done
   sed "s/SHA256/$(sha256sum <"$made.tar.gz" | cut -d ' ' -f 1)/; s/TOOLS_OTHER/$farm_tools_other/
     s/TOOLS/$farm_tools/; s/CROSS/$farm_cross/" \
     "$top/tests/lab/inventory.yml" \

@@ -2,19 +2,20 @@
 # tests/lab/test.sh [PART...]: a farm in the lab, provisioned by the playbooks, and what may happen
 # to it in the middle of a build. Parts: those below; `sample` is short, and none of the usual ones.
 # CPODS_LAB_PROJECTS="lua libgit2 literate" says what is built (lua; in a soak all three). With
-# CPODS_LAB_KEEP=1 the guests that there are serve, and are left.
+# CPODS_LAB_KEEP=1 the guests that there are serve, and are left. CPODS_LAB_ONLY=REGEX, CPODS_LAB_KILLS,
+# CPODS_LAB_SECONDS and CPODS_LAB_INTERRUPTS say which faults, how often, and for how long.
 farm_projects=${CPODS_LAB_PROJECTS:-lua${CPODS_SOAK:+ libgit2 literate}}
 case $farm_projects,$* in *literate*) CPODS_LAB_TOOLS=all ;; *,sample) CPODS_LAB_TOOLS=gcc ;; esac
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
 . "$top/tests/lab/builds.sh"
-. "$top/tests/lab/faults.sh"
-. "$top/tests/lab/security.sh"
-. "$top/tests/lab/hubs.sh"
+for part in status hits faults kills interrupt hub_faults upgrade security hubs; do
+  . "$top/tests/lab/$part.sh"
+done
 . "$top/tests/lab/measure.sh"
 . "$top/tests/lab/clock.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt security upgrade hubs measure clock stop lint
+[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt hub security upgrade protocol hubs measure clock stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""
@@ -69,6 +70,8 @@ part_sample() {
   verdict "site.yml" "$(played site)"
   verdict "start.yml: every pod in use" "$(played start)"
   say "from machines with nothing but sshd to a farm: $(seconds "$began") s"
+  verdict "site.yml again changes nothing" "$(played site)$(unchanged site)"
+  verdict "start.yml again changes nothing" "$(played start)$(unchanged start)"
   part_builds
   fault "kill -9 of workd" kill_workd
   fault "kill -9 of ssh" kill_ssh
@@ -76,7 +79,10 @@ part_sample() {
   fault "the links of all pods cut to the end" cut_all join_all
   fault "a tool that is another" tool_other tool_same
   fault "a reboot of a pod" reboot_one
+  CPODS_LAB_INTERRUPTS=1
   part_interrupt
+  part_security
+  part_lint
   verdict "stop.yml: no process, mount or socket is left" "$(played stop)"
 }
 
@@ -90,28 +96,6 @@ part_tools() {
   said=$(hub 'cd work/tools && export CPODS_FALLBACK=0; cpods-cc verifast -c a.c; echo $?; cpods-cc verifast -c b.c; echo $?' 2>&1) || true
   [ "$(tr '\n' ' ' <<<"$said")" = "0 errors found 0 b.c: it is wrong 1 " ] && said=
   verdict "verifast, from an archive, on a pod" "$said"
-}
-
-# part_upgrade: new programs while a build runs, and not a job of it is lost
-part_upgrade() {
-  local before problem pod
-  back 60
-  before=$(hub 'sha256sum <.local/bin/cpods-workd')
-  # What follows the end of a program is not looked at: another program, that does the same.
-  hub 'for program in cpods-workd cpods-schedd cpods; do printf new >>cpods/target/dist/$program; done'
-  project=lua
-  build
-  problem=$(played upgrade)
-  verdict "upgrade.yml in mid-build" "$problem$(built)"
-  problem=
-  for pod in box1 box2 other; do
-    lab_exec "$pod" sh -c 'readlink /proc/$(pgrep -x cpods-workd | head -n 1)/exe' | grep -q '(deleted)' && problem+="the old one runs on $pod; "
-    [ "$(lab_ssh "$pod" 'sha256sum <.local/bin/cpods-workd')" != "$before" ] || problem+="the old one is on $pod; "
-  done
-  verdict "the new programs run" "$problem"
-  verdict "all pods are in use after it" "$(back 60)"
-  problem=$(played upgrade)
-  verdict "upgrade.yml again changes nothing" "$problem$(unchanged upgrade)"
 }
 
 part_stop() {

@@ -190,14 +190,15 @@ lab__end() {
   die "still there after SIGKILL:$left"
 }
 
-# lab__leader NAME: the process that is the pod's PID 1
+# lab__leader NAME: the process that is the pod's PID 1; noted, since it takes a look at all of the pod's
 lab__leader() {
   local pid
+  ! lab__pid "$lab/$1/leader" || return 0
   pid=$(lab__pid "$lab/$1/pid") || die "the pod $1 is not up"
   for pid in $(lab__tree "$pid"); do
     # Number 1 in a namespace below ours; else `lab_exec` would run on the machine itself.
     [ -z "$(awk '/^NSpid:/ && NF > 2 && $NF == 1' "/proc/$pid/status" 2>/dev/null)" ] \
-      || { echo "$pid"; return; }
+      || { lab__note "$pid" "$lab/$1/leader"; echo "$pid"; return; }
   done
   die "the pod $1 is not up"
 }
