@@ -49,11 +49,10 @@ pub struct Mounts {
 impl Mounts {
     /// As the sandbox has them.
     pub fn in_sandbox(roots: &Roots) -> Self {
-        let files = roots
-            .iter()
-            .map(|(root, _)| format!("/cpods/root/{}", root.0));
+        let place = |root: RootId| format!("/cpods/root/{}", root.0);
+        let files = roots.iter().map(|(root, _)| place(root).as_str().into());
         Self {
-            files: files.map(|path| path.as_str().into()).collect(),
+            files: files.collect(),
             out: "/cpods/out".into(),
             tmp: USUAL_TMP.into(),
         }
