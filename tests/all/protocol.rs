@@ -153,7 +153,11 @@ fn open_files(pid: u32) -> usize {
         .count()
 }
 
-/// Sends [`FRAMES`] bad peers to a socket while compiles go on; each must be dropped with a line.
+/// Lines of one kind that a daemon writes at once; then it holds them back for a while.
+const LINES: usize = 50;
+
+/// Sends [`FRAMES`] bad peers to a socket while compiles go on; each must be dropped, with a line as
+/// long as there are not too many.
 fn bombard(farm: &Farm, socket: &Path, daemon: u32, log: &str, line: &str, sort: &Sort) {
     let seed = std::env::var("CPODS_SEED").map_or(7, |seed| seed.parse().unwrap());
     let mut random = Random(seed);
@@ -172,10 +176,10 @@ fn bombard(farm: &Farm, socket: &Path, daemon: u32, log: &str, line: &str, sort:
     farm.cc_remote(&["gcc", "-c", "a.c", "-o", "a.o"]);
     let lines = || farm.log(log).matches(line).count();
     wait_for(
-        &format!("a line for each bad peer (seed {seed}, {} lines)", lines()),
-        || (lines() >= FRAMES).then_some(()),
+        &format!("lines of bad peers (seed {seed}, {} lines)", lines()),
+        || (lines() >= LINES).then_some(()),
     );
-    assert_eq!(lines(), FRAMES, "seed {seed}");
+    assert!(lines() < FRAMES, "seed {seed}: nothing is held back");
     let grown = memory_kib(daemon).saturating_sub(before.0);
     assert!(
         grown < 16 << 10,
