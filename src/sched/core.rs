@@ -1,6 +1,6 @@
 //! Events to handlers; what becomes of jobs and runs.
 
-use super::class::{Need, Outlook};
+use super::class::Need;
 use super::state::{ClassId, Core, Job, Run};
 use super::types::{Action, Event, JobId, PodId, Request, RunId, Time};
 
@@ -17,6 +17,7 @@ impl Core {
             Event::PodChanged { pod, capabilities } => self.on_pod_changed(pod, capabilities),
             Event::PodLost { pod, why } => self.on_pod_lost(pod, why),
             Event::PodMissed { name, why } => self.on_pod_missed(name, why),
+            Event::PodAwaited { name, why } => self.on_pod_awaited(name, why),
             Event::JobSubmitted { job, request } => self.on_job_submitted(job, request),
             Event::JobAbandoned { job } => self.on_job_abandoned(job),
             Event::RunFinished {
@@ -41,19 +42,17 @@ impl Core {
             if deadline > self.now {
                 break;
             }
-            let waited_s = self.limits.patience_us / 1_000_000;
-            let why = format!("{}; waited {waited_s} s", self.why_nowhere(job));
-            self.refuse(job, why);
+            self.run_out(job);
         }
+        self.forget_late();
     }
 
     /// When [`Core::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
-        match (deadline, self.next_wake()) {
-            (Some(deadline), Some(wake)) => Some(deadline.min(wake)),
-            (one, other) => one.or(other),
-        }
+        let awaited = self.awaited.next();
+        let due = [deadline, self.next_wake(), awaited];
+        due.into_iter().flatten().min()
     }
 
     /// The next thing to do. Ask until there is none, after every call that changes something.
@@ -273,67 +272,8 @@ impl Core {
         self.settle_job(id);
     }
 
-    fn outlook(&self, job: &Job) -> Outlook {
-        let Some(class) = self.classes.get(job.class) else {
-            return Outlook::Nowhere;
-        };
-        let declined = job.declined.iter();
-        let mut seats = declined.filter_map(|pod| Some(self.pods.get(pod)?.seat));
-        class.outlook_without(&mut seats)
-    }
-
-    /// The pods of a class changed: its waiting jobs go, get a deadline, or lose it.
-    pub(super) fn settle(&mut self, id: ClassId) {
-        let Some(class) = self.classes.get_mut(id) else {
-            return;
-        };
-        let outlook = class.outlook();
-        let jobs: Vec<JobId> = if class.settled == outlook {
-            class.picky.iter().copied().collect()
-        } else {
-            self.queue.in_order(id).collect()
-        };
-        class.settled = outlook;
-        for job in jobs {
-            self.settle_job(job);
-        }
-    }
-
-    /// A waiting job goes, gets a deadline, or loses it.
-    fn settle_job(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(&id) else {
-            return;
-        };
-        match (self.outlook(job), job.request.hub_has_tool) {
-            (Outlook::Nowhere | Outlook::AllRest, true) => {
-                let why = self.why_nowhere(id);
-                self.locally(id, why);
-            }
-            (Outlook::Nowhere, false) => self.set_deadline(id),
-            (Outlook::AllRest, false) | (Outlook::Somewhere, _) => self.clear_deadline(id),
-        }
-    }
-
-    fn set_deadline(&mut self, id: JobId) {
-        let deadline = self.now.after_us(self.limits.patience_us);
-        if let Some(job) = self.jobs.get_mut(&id)
-            && job.deadline.is_none()
-        {
-            job.deadline = Some(deadline);
-            self.deadlines.insert((deadline, id));
-        }
-    }
-
-    fn clear_deadline(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id)
-            && let Some(deadline) = job.deadline.take()
-        {
-            self.deadlines.remove(&(deadline, id));
-        }
-    }
-
     /// The job's end without a pod's result: locally if it can be.
-    fn end_without_pod(&mut self, id: JobId, why: String) {
+    pub(super) fn end_without_pod(&mut self, id: JobId, why: String) {
         let hub_has_tool = self
             .jobs
             .get(&id)
@@ -345,7 +285,7 @@ impl Core {
         }
     }
 
-    fn locally(&mut self, id: JobId, why: String) {
+    pub(super) fn locally(&mut self, id: JobId, why: String) {
         self.totals.locally += 1;
         self.actions.push_back(Action::RunLocally { job: id, why });
         self.forget(id);

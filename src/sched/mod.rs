@@ -44,6 +44,7 @@ mod state;
 mod tests;
 mod types;
 mod view;
+mod waiting;
 
 pub use self::explain::Eligibility;
 pub use self::state::Core;

@@ -29,9 +29,14 @@ impl Core {
         if pod.record.penalty.is_resting(self.now) {
             self.wakes.insert((pod.record.penalty.until(), id));
         }
+        let rests = pod.record.penalty.is_resting(self.now);
+        let name = pod.name.clone();
         self.pods.insert(id, pod);
         self.match_pod(id);
         self.fill(id);
+        if !rests {
+            self.await_no_more(&name);
+        }
     }
 
     pub(super) fn on_pod_changed(&mut self, id: PodId, capabilities: Capabilities) {
@@ -79,17 +84,24 @@ impl Core {
     }
 
     pub(super) fn on_pod_missed(&mut self, name: String, why: String) {
-        if self.pods.values().any(|pod| pod.name == name) {
+        if self.note_absent(&name, why) {
+            self.await_no_more(&name);
+        } else {
             self.totals.strays += 1;
-            return;
+        }
+    }
+
+    /// Why a pod is not there, for people; false if it is.
+    pub(super) fn note_absent(&mut self, name: &str, why: String) -> bool {
+        if self.pods.values().any(|pod| pod.name == name) {
+            return false;
         }
         self.forget_summaries();
-        let mut record = self
-            .past
-            .remove(&name)
-            .map_or_else(Record::default, |past| past.record);
+        let past = self.past.remove(name);
+        let mut record = past.map_or_else(Record::default, |past| past.record);
         record.why = why;
-        self.remember(name, record);
+        self.remember(name.to_owned(), record);
+        true
     }
 
     /// The lowest seat that is free.
@@ -159,6 +171,9 @@ impl Core {
             self.forget_summaries();
             self.refresh_and_settle(id);
             self.fill(id);
+            if let Some(name) = self.pods.get(&id).map(|pod| pod.name.clone()) {
+                self.await_no_more(&name);
+            }
         }
     }
 

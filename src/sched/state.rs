@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::ready::Seat;
 use super::types::{Action, Capabilities, ClientId, JobId, Limits, PodId, Request, RunId, Time};
 use super::view::Totals;
+use super::waiting::Awaited;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,6 +26,8 @@ pub struct Core {
     pub(super) crowded: BTreeSet<(Reverse<u64>, PodId)>,
     /// Which pod sits where in the sets of ready pods.
     pub(super) seats: Vec<Option<PodId>>,
+    /// Pods that may join at any moment.
+    pub(super) awaited: Awaited,
     /// Lost pods by name.
     pub(super) past: BTreeMap<String, Past>,
     /// Boxed, since the map moves its values about.
@@ -153,6 +156,7 @@ impl Core {
             pods: BTreeMap::new(),
             crowded: BTreeSet::new(),
             seats: Vec::new(),
+            awaited: Awaited::default(),
             past: BTreeMap::new(),
             jobs: BTreeMap::new(),
             runs: BTreeMap::new(),

@@ -119,11 +119,19 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
-    /// A pod that should be there is not, and why. It counts where pods are counted for people.
+    /// A pod that should be there is not, will not be soon, and why. It counts where pods are counted for people.
     PodMissed {
         /// Its name.
         name: String,
         /// Why, for people.
+        why: String,
+    },
+    /// A pod may join at any moment: jobs that no other pod may run wait for it for a little. It is
+    /// awaited until it joins, is missed, or that time is over.
+    PodAwaited {
+        /// Its name.
+        name: String,
+        /// Why it is not there yet, for people.
         why: String,
     },
     /// A client has a job.
@@ -240,6 +248,8 @@ pub struct Limits {
     pub waiting_per_client: usize,
     /// How long a job that cannot run locally waits for a pod that offers its tool.
     pub patience_us: u64,
+    /// How long jobs that could run locally wait for a pod that may join at any moment.
+    pub arrival_us: u64,
     /// A pod is pre-loaded with its slots divided by this, at least one job, and more if its runs are
     /// short against its distance; 0 pre-loads nothing. The hub's own pod is never pre-loaded.
     pub preload_divisor: u32,
@@ -262,6 +272,7 @@ impl Default for Limits {
             waiting: 16_384,
             waiting_per_client: 8_192,
             patience_us: 30_000_000,
+            arrival_us: 10_000_000,
             preload_divisor: 4,
             rest_first_us: 1_000_000,
             rest_longest_us: 300_000_000,

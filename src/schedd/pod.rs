@@ -22,7 +22,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A pod that has served for so long is well.
-const LONG_ENOUGH: Duration = Duration::from_secs(60);
+pub(super) const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
 /// A pod is asked for a sign of life this often ...
 const PING_EVERY: Duration = Duration::from_secs(4);
@@ -124,7 +124,10 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
     if let Some(process) = opened.process
         && let Some(said) = process.end().await
     {
-        lost(&describe(&end, Some(said)));
+        let why = describe(&end, Some(said));
+        if !hub.is_stopping() && hub.is_wanted(index) {
+            hub.pod_is_away(index, &why);
+        }
     }
     false
 }

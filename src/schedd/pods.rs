@@ -4,7 +4,8 @@ use super::bootstrap::Served;
 use super::config::Config;
 use super::identity::{Own, by_version};
 use super::outbox::Outbox;
-use super::state::Hub;
+use super::pod::LONG_ENOUGH;
+use super::state::{Hub, Pod};
 use super::system::{Comes, System};
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
@@ -90,25 +91,44 @@ impl Hub {
         }
     }
 
+    /// A connection ended, or none came about.
     pub(super) fn pod_lost(&self, index: u32, why: &str) {
-        let (was_up, name) = {
+        let (was_up, is_expected) = {
             let mut state = self.state.borrow_mut();
             state.readings.pod_lost(PodId(index));
             let pod = &mut state.pods[index as usize];
             let was_up = pod.outbox.take().is_some();
-            if was_up || pod.why != why {
-                tracing::warn!("pod `{}`: {why}", pod.config.name);
+            let well = |since: Instant| since.elapsed() > LONG_ENOUGH;
+            pod.is_expected = was_up && pod.wanted && pod.up_since.is_some_and(well);
+            if was_up {
+                pod.why.clear();
             }
-            pod.why = why.to_owned();
-            (was_up, pod.config.name.clone())
+            pod.is_away(why);
+            (was_up, pod.is_expected)
         };
+        // Said before it is lost, so that its jobs wait for it where no other pod takes them.
+        if is_expected || !was_up {
+            self.pod_is_away(index, why);
+        }
+        if was_up {
+            let (pod, why) = (PodId(index), why.to_owned());
+            self.handle(Event::PodLost { pod, why });
+        }
+    }
+
+    /// Why a pod is away, as far as is known now.
+    pub(super) fn pod_is_away(&self, index: u32, why: &str) {
         let why = why.to_owned();
-        self.handle(if was_up {
-            let pod = PodId(index);
-            Event::PodLost { pod, why }
-        } else {
-            Event::PodMissed { name, why }
-        });
+        let event = {
+            let pod = &mut self.state.borrow_mut().pods[index as usize];
+            pod.is_away(&why);
+            let name = pod.config.name.clone();
+            match pod.is_expected {
+                true => Event::PodAwaited { name, why },
+                false => Event::PodMissed { name, why },
+            }
+        };
+        self.handle(event);
     }
 
     pub(super) fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
@@ -246,6 +266,16 @@ impl Hub {
         };
         self.handle(event);
         Ok(())
+    }
+}
+
+impl Pod {
+    /// Notes why it is away, and tells it, if that is new.
+    fn is_away(&mut self, why: &str) {
+        if self.why != why {
+            tracing::warn!("pod `{}`: {why}", self.config.name);
+            self.why = why.to_owned();
+        }
     }
 }
 

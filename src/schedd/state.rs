@@ -118,6 +118,8 @@ pub(super) struct Pod {
     pub(super) why: String,
     /// When it was connected and offered something, last.
     pub(super) up_since: Option<Instant>,
+    /// It was not tried yet, or was cut off a moment ago after it had served well.
+    pub(super) is_expected: bool,
     /// When it was given a job, last.
     pub(super) used: Option<Instant>,
 }
@@ -146,6 +148,7 @@ impl Hub {
             told: String::new(),
             why: NOT_YET.into(),
             up_since: None,
+            is_expected: true,
             used: None,
         });
         let limits = Limits {
@@ -180,7 +183,7 @@ impl Hub {
         });
         for pod in &hub.config.pods {
             let (name, why) = (pod.name.clone(), NOT_YET.to_owned());
-            hub.handle(Event::PodMissed { name, why });
+            hub.handle(Event::PodAwaited { name, why });
         }
         hub
     }

@@ -27,12 +27,9 @@ pub(super) async fn drain(worker: &Worker) {
     tokio::time::sleep(LAST_WORDS).await;
 }
 
-/// Room is given in the order in which it was asked for: who asks for all of it is the last. It is
-/// not given back: what a hub sends now waits, and moves when the connection ends.
+/// What a hub sends now is declined, and goes elsewhere.
 async fn until_idle(worker: &Worker) {
-    if let Ok(all) = worker.slots.acquire_many(worker.config.slots).await {
-        all.forget();
-    }
+    worker.turns.close().await;
 }
 
 #[cfg(test)]
@@ -63,7 +60,9 @@ mod tests {
             in_use: None,
         })
         .unwrap();
-        let job = worker.slots.acquire().await.unwrap();
+        let hub = worker.turns.share();
+        let job = hub.turn().await;
+        assert!(job.is_some());
         worker.take_no_more();
         assert_eq!(worker.offer().slots, 0);
         assert_eq!(worker.offer().view_why, ENDING);
@@ -72,6 +71,6 @@ mod tests {
         assert!(idle.as_mut().poll(&mut look).is_pending(), "a job runs");
         drop(job);
         assert!(idle.as_mut().poll(&mut look).is_ready(), "none does");
-        assert!(worker.slots.try_acquire().is_err(), "nothing more is begun");
+        assert!(hub.turn().await.is_none(), "nothing more is begun");
     }
 }

@@ -58,6 +58,7 @@ mod start;
 mod stdio;
 mod tools;
 mod trial;
+mod turns;
 mod view;
 pub mod warden;
 mod warm;

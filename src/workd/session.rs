@@ -7,6 +7,7 @@ use super::files::{self, Place};
 use super::globs::Globs;
 use super::mirror::{Mirror, SIGN_EVERY};
 use super::sent::Shown;
+use super::turns::Share;
 use super::view::{self, View};
 use super::worker::Worker;
 use crate::paths::{Bytes, Roots};
@@ -41,6 +42,8 @@ type Built = Option<Result<Rc<View>, String>>;
 /// What a session's jobs share.
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
+    /// Of the worker's slots.
+    pub(crate) share: Share,
     out: mpsc::Sender<Out>,
     jobs: RefCell<HashMap<JobNumber, Running>>,
     own: Cell<bool>,
@@ -85,6 +88,7 @@ where
     receiver.hello(Peer::Hub).await?;
     let (out, answers) = mpsc::channel(WAITING);
     let session = Rc::new(Session {
+        share: worker.turns.share(),
         worker,
         out,
         jobs: RefCell::default(),

@@ -8,6 +8,7 @@ use super::hours::IN_USE;
 use super::mirror::Room;
 use super::scratch::{self, Cleaner};
 use super::trial;
+use super::turns::Turns;
 use super::warm::Warm;
 use crate::rules::RuleSet;
 use crate::slots::Slots;
@@ -18,7 +19,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 
 /// Finds the pod's tools.
 #[derive(Clone)]
@@ -140,7 +141,7 @@ impl fmt::Debug for Config {
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) config: Config,
-    pub(crate) slots: Semaphore,
+    pub(crate) turns: Rc<Turns>,
     /// One job at a time asks for a slot that other workers may want: asking costs system calls.
     pub(crate) asking: Mutex<()>,
     pub(crate) cleaner: Cleaner,
@@ -170,7 +171,7 @@ impl Worker {
         scratch::sweep(&config.cache);
         Room::new(&config.cache, config.mirror_bytes).tidy_aside();
         Ok(Rc::new(Self {
-            slots: Semaphore::new(config.slots as usize),
+            turns: Turns::of(config.slots),
             asking: Mutex::default(),
             cleaner: Cleaner::start()?,
             health: Health::new(),

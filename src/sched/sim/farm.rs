@@ -96,6 +96,7 @@ impl Farm {
             scenario,
         };
         for host in 0..farm.hosts.len() {
+            farm.await_host(host);
             let after_us = farm.random.below(2_000_000);
             let again = false;
             farm.plan(after_us, Happening::Join { host, again });
@@ -350,11 +351,18 @@ impl Farm {
         // Sometimes it is back before the hub saw that it was gone.
         let again = self.random.permille(200);
         if !again {
+            self.await_host(host);
             let why = "connection closed".to_owned();
             self.tell(Event::PodLost { pod, why });
         }
         let after_us = 100_000 + self.random.about(4_000_000);
         self.plan(after_us, Happening::Join { host, again });
+    }
+
+    /// The hub expects it any moment.
+    fn await_host(&mut self, host: usize) {
+        let (name, why) = (self.hosts[host].name.clone(), "not yet".to_owned());
+        self.hear(Event::PodAwaited { name, why });
     }
 
     fn join(&mut self, host: usize, again: bool) {

@@ -262,3 +262,72 @@ fn what_was_never_for_a_pod_does_not_count_against_it() {
     let well = env.core.pods().next().unwrap();
     assert!(matches!(well.state, PodState::Up), "{:?}", well.state);
 }
+
+#[test]
+fn jobs_wait_for_a_pod_that_may_join_at_any_moment() {
+    let mut env = Env::new();
+    let awaited = |env: &mut Env, name: &str| {
+        let (name, why) = (name.to_owned(), "not yet connected".to_owned());
+        assert_eq!(env.tell(Event::PodAwaited { name, why }), []);
+    };
+    awaited(&mut env, "pod1");
+    awaited(&mut env, "pod2");
+    assert_eq!(env.submit(1, compile(1)), [], "waits");
+    // One that has no such tool is not what it waited for; one that is missed neither.
+    let none = Capabilities {
+        tools: vec![],
+        ..pod(2)
+    };
+    assert_eq!(env.join(1, none), []);
+    assert_eq!(started(&env.join(2, pod(1)), 1).1, PodId(2));
+    assert_eq!(env.submit(2, compile(1)), [], "waits for a slot");
+    // All that is left is gone, and nobody is awaited.
+    let lost = env.lose(2);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    assert!(
+        lost.iter()
+            .all(|it| matches!(it, Action::RunLocally { .. }))
+    );
+}
+
+#[test]
+fn who_waits_for_pods_that_do_not_come_waits_for_a_little_only() {
+    let mut env = Env::new();
+    let say = |env: &mut Env, event: fn(String, String) -> Event| {
+        env.tell(event("pod1".to_owned(), "no route to host".to_owned()))
+    };
+    let awaited = |name, why| Event::PodAwaited { name, why };
+    let missed = |name, why| Event::PodMissed { name, why };
+    say(&mut env, awaited);
+    assert_eq!(env.submit(1, compile(1)), []);
+    let expected = "0 of 1 pods eligible for `gcc`: `pod1` is not connected (no route to host)";
+    assert_eq!(handed_back(&say(&mut env, missed), 1), expected);
+    say(&mut env, awaited);
+    assert_eq!(env.submit(2, compile(1)), []);
+    assert_eq!(env.pass(9 * SECOND), []);
+    // To say it again buys no time.
+    say(&mut env, awaited);
+    let late = format!("{expected}; waited 10 s");
+    assert_eq!(handed_back(&env.pass(SECOND), 2), late);
+    assert_eq!(handed_back(&env.submit(3, compile(1)), 3), expected);
+    // Who cannot run here has all the patience that there is.
+    say(&mut env, awaited);
+    assert_eq!(env.submit(4, hubless(1)), []);
+    assert_eq!(env.pass(29 * SECOND), []);
+    refused(&env.pass(SECOND), 4);
+}
+
+#[test]
+fn a_pod_that_was_cut_off_keeps_its_jobs_if_it_is_soon_back() {
+    let mut env = Env::new();
+    env.join(1, pod(1));
+    env.start(1, compile(1));
+    assert_eq!(env.submit(2, compile(1)), []);
+    let (name, why) = ("pod1".to_owned(), "connection lost".to_owned());
+    assert_eq!(env.tell(Event::PodAwaited { name, why }), []);
+    assert_eq!(env.lose(1), [], "both wait");
+    // It rests at first, for what it did.
+    assert_eq!(env.join(1, pod(1)), []);
+    let (_, on) = started(&env.pass(2 * SECOND), 1);
+    assert_eq!(on, PodId(1));
+}

@@ -5,25 +5,25 @@ use super::{Runner, Stop};
 use crate::job::Job;
 use crate::slots::Slot;
 use crate::workd::mirror::Pass;
+use crate::workd::turns::Turn;
 use std::time::Duration;
-use tokio::sync::SemaphorePermit;
 
 /// How long to wait before asking again for one of the machine's own slots.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A job's room, given back when dropped: first what other workers may wait for.
-pub(super) struct Room<'a> {
+pub(super) struct Room {
     _machine: (Option<Slot>, Option<Slot>),
-    _slot: SemaphorePermit<'a>,
+    _turn: Turn,
 }
 
 impl Runner<'_> {
     /// Waits for room: on this pod, for the machine's own hub among the machine's local runs, too,
     /// and then among the jobs of all workers here. In this order: who has the last waits for nothing.
-    pub(super) async fn slot(&self) -> Result<Room<'_>, Stop> {
+    pub(super) async fn slot(&self) -> Result<Room, Stop> {
         let worker = &self.session.worker;
-        let slot = self.or_cancelled(worker.slots.acquire()).await?;
-        let slot = slot.map_err(|_| Stop::Declined("the pod is shutting down".into()))?;
+        let turn = self.or_cancelled(self.session.share.turn()).await?;
+        let turn = turn.ok_or_else(|| Stop::Declined("the pod is shutting down".into()))?;
         let mut machine = (None, None);
         if let Some(slots) = worker.config.machine_slots {
             if self.session.is_own() {
@@ -37,7 +37,7 @@ impl Runner<'_> {
         self.session.begins(self.number);
         Ok(Room {
             _machine: machine,
-            _slot: slot,
+            _turn: turn,
         })
     }
 
