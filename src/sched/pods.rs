@@ -29,7 +29,9 @@ impl Core {
         if pod.record.penalty.is_resting(self.now) {
             self.wakes.insert((pod.record.penalty.until(), id));
         }
-        let rests = pod.record.penalty.is_resting(self.now);
+        // A short rest is waited for, too.
+        let rest = pod.record.penalty.until();
+        let rests = rest > self.now && rest < self.now.after_us(self.limits.arrival_us);
         let name = pod.name.clone();
         self.pods.insert(id, pod);
         self.match_pod(id);
@@ -44,10 +46,15 @@ impl Core {
             self.totals.strays += 1;
             return;
         };
+        let has_room = capabilities.slots > 0;
+        let name = pod.name.clone();
         pod.capabilities = capabilities;
         self.note_crowd(id);
         self.match_pod(id);
         self.fill(id);
+        if has_room {
+            self.await_no_more(&name);
+        }
     }
 
     pub(super) fn on_pod_lost(&mut self, id: PodId, why: String) {

@@ -96,7 +96,7 @@ impl Core {
         let has_tool = job.request.hub_has_tool;
         let soon = !candidates.iter().any(awake) && has_tool;
         assert!(
-            !soon || self.awaited_until().is_some(),
+            !soon || self.is_awaiting(),
             "no job waits for nothing that may run locally"
         );
         let nowhere = candidates.is_empty() && !has_tool;

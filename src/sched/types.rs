@@ -126,8 +126,8 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
-    /// A pod may join at any moment: jobs that no other pod may run wait for it for a little. It is
-    /// awaited until it joins, is missed, or that time is over.
+    /// A pod may join at any moment, or have room again: jobs that no other pod may run wait for it for
+    /// a little. It is awaited until it has room, is missed, or that time is over.
     PodAwaited {
         /// Its name.
         name: String,
@@ -272,7 +272,7 @@ impl Default for Limits {
             waiting: 16_384,
             waiting_per_client: 8_192,
             patience_us: 30_000_000,
-            arrival_us: 10_000_000,
+            arrival_us: 20_000_000,
             preload_divisor: 4,
             rest_first_us: 1_000_000,
             rest_longest_us: 300_000_000,

@@ -63,7 +63,7 @@ impl Core {
         }
     }
 
-    /// Jobs that waited for the last of them go elsewhere.
+    /// Nobody is awaited any more: jobs that waited go elsewhere, before their time.
     fn settle_if_last(&mut self) {
         if self.awaited.next().is_some() {
             return;
@@ -75,10 +75,10 @@ impl Core {
         }
     }
 
-    /// Until when jobs wait for pods to come, if they do.
-    pub(super) fn awaited_until(&self) -> Option<Time> {
-        let last = self.awaited.order.last().map(|&(until, _)| until);
-        last.filter(|until| *until > self.now)
+    /// Whether jobs that could run here wait for pods to come.
+    pub(super) fn is_awaiting(&self) -> bool {
+        let last = self.awaited.order.last();
+        last.is_some_and(|&(until, _)| until > self.now)
     }
 
     /// A job has waited long enough: on a large farm there are always pods that are awaited.
@@ -129,21 +129,20 @@ impl Core {
             return;
         };
         match (self.outlook(job), job.request.hub_has_tool) {
-            (Outlook::Nowhere | Outlook::AllRest, true) => match self.awaited_until() {
-                Some(until) => self.set_deadline(id, until),
-                None => {
-                    let why = self.why_nowhere(id);
-                    self.locally(id, why);
-                }
-            },
-            (Outlook::Nowhere, false) => {
-                self.set_deadline(id, self.now.after_us(self.limits.patience_us));
+            (Outlook::Nowhere | Outlook::AllRest, true) if self.is_awaiting() => {
+                self.set_deadline(id, self.limits.arrival_us);
             }
+            (Outlook::Nowhere | Outlook::AllRest, true) => {
+                let why = self.why_nowhere(id);
+                self.locally(id, why);
+            }
+            (Outlook::Nowhere, false) => self.set_deadline(id, self.limits.patience_us),
             (Outlook::AllRest, false) | (Outlook::Somewhere, _) => self.clear_deadline(id),
         }
     }
 
-    fn set_deadline(&mut self, id: JobId, deadline: Time) {
+    fn set_deadline(&mut self, id: JobId, after_us: u64) {
+        let deadline = self.now.after_us(after_us);
         if let Some(job) = self.jobs.get_mut(&id)
             && job.deadline.is_none()
         {

@@ -104,7 +104,10 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
     let end = match end {
         End::Lost(error) => error,
         End::Anew => {
-            // Whoever waits for the pod to join goes on waiting.
+            // Whoever waits for the pod to join goes on waiting; jobs that it has would do so, too.
+            if hub.look(|state| state.pods[index as usize].outbox.is_some()) {
+                lost("it comes to its files another way from now on");
+            }
             if let Some(process) = opened.process {
                 process.end().await;
             }
@@ -218,7 +221,7 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
                     if hub.is_not_for_copies(index, offer.view, &offer.view_why) {
                         return Err(End::Anew);
                     }
-                    hub.pod_offers(index, offer, outbox);
+                    hub.pod_offers(index, offer, outbox).await;
                 }
                 FromPod::Proved { view, why } => {
                     if hub.is_not_for_copies(index, view, &why) {

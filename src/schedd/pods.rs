@@ -6,12 +6,13 @@ use super::identity::{Own, by_version};
 use super::outbox::Outbox;
 use super::pod::LONG_ENOUGH;
 use super::state::{Hub, Pod};
-use super::system::{Comes, System};
+use super::system::{self, Comes, System};
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
 use crate::wire::frame::{FrameError, Kind, split_data};
 use crate::wire::messages::{FromPod, JobNumber, Offer, ToClient, ViewKind};
 use crate::wire::status::ServedBy;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,8 @@ impl Hub {
             let pod = &mut state.pods[index as usize];
             let was_up = pod.outbox.take().is_some();
             let well = |since: Instant| since.elapsed() > LONG_ENOUGH;
-            pod.is_expected = was_up && pod.wanted && pod.up_since.is_some_and(well);
+            let is_well = pod.up_since.is_some_and(well) || pod.offer.slots == 0;
+            pod.is_expected = was_up && pod.wanted && is_well;
             if was_up {
                 pod.why.clear();
             }
@@ -107,12 +109,15 @@ impl Hub {
             (was_up, pod.is_expected)
         };
         // Said before it is lost, so that its jobs wait for it where no other pod takes them.
-        if is_expected || !was_up {
+        if is_expected {
             self.pod_is_away(index, why);
         }
         if was_up {
             let (pod, why) = (PodId(index), why.to_owned());
             self.handle(Event::PodLost { pod, why });
+        }
+        if !is_expected {
+            self.pod_is_away(index, why);
         }
     }
 
@@ -131,35 +136,62 @@ impl Hub {
         self.handle(event);
     }
 
-    pub(super) fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
-        let event = {
-            let state = &mut *self.state.borrow_mut();
-            let pod = &mut state.pods[index as usize];
-            let capabilities = capabilities(&offer, &state.system, self.config(), pod.comes());
+    /// A pod says what it can do. Of its jobs to come those that wait already are made ready first.
+    pub(super) async fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
+        let (is_new, is_awaited, name) = {
+            let pod = &mut self.state.borrow_mut().pods[index as usize];
             tracing::info!(
                 "pod `{}` offers {} slots, {} tools",
                 pod.config.name,
                 offer.slots,
                 offer.tools.len()
             );
+            // One that has no room for a moment, as one that ends to begin anew, is soon back.
+            let is_awaited = offer.slots == 0 && pod.offer.slots > 0;
             pod.offer = offer;
             pod.why.clear();
-            match pod.outbox.replace(Rc::clone(outbox)) {
-                Some(_) => Event::PodChanged {
-                    pod: PodId(index),
+            let is_new = pod.outbox.replace(Rc::clone(outbox)).is_none();
+            (is_new, is_awaited && !is_new, pod.config.name.clone())
+        };
+        self.make_ready_for_waiting().await;
+        let (pod, capabilities) = (PodId(index), self.capabilities_of(index));
+        if is_awaited {
+            let (name, why) = (name.clone(), "it has no room".to_owned());
+            self.handle(Event::PodAwaited { name, why });
+        }
+        self.handle(match is_new {
+            false => Event::PodChanged { pod, capabilities },
+            true => {
+                self.state.borrow_mut().pods[index as usize].up_since = Some(Instant::now());
+                Event::PodJoined {
+                    pod,
+                    name,
                     capabilities,
-                },
-                None => {
-                    pod.up_since = Some(Instant::now());
-                    Event::PodJoined {
-                        pod: PodId(index),
-                        name: pod.config.name.clone(),
-                        capabilities,
-                    }
                 }
             }
-        };
-        self.handle(event);
+        });
+    }
+
+    fn capabilities_of(&self, index: u32) -> Capabilities {
+        self.look(|state| {
+            let pod = &state.pods[index as usize];
+            capabilities(&pod.offer, &state.system, self.config(), pod.comes())
+        })
+    }
+
+    /// Makes ready what connected pods could do with of the tools of jobs that wait.
+    async fn make_ready_for_waiting(&self) {
+        let tools: BTreeMap<_, _> = self.look(|state| {
+            let waiting = state.jobs.values().filter(|job| job.run.is_none());
+            let tools = waiting.filter_map(|job| {
+                let own = Rc::clone(job.own.as_ref()?);
+                Some(((job.tool.clone(), job.program.clone(), own.full), own))
+            });
+            tools.collect()
+        });
+        for ((tool, program, _), own) in &tools {
+            system::make_ready(self, (tool, program), own).await;
+        }
     }
 
     /// Passes a piece of a stream on to the wrapper; returns its outbox if that is full.

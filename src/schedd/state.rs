@@ -78,6 +78,7 @@ pub(super) struct Waiting {
     pub(super) own: Option<Rc<Own>>,
     pub(super) task: Vec<u8>,
     pub(super) run: Option<RunId>,
+    pub(super) tool: String,
     pub(super) program: String,
     pub(super) since: Instant,
 }

@@ -53,7 +53,7 @@ impl Hub {
         let overlay_only =
             need.overlay_only.is_some() && !self.config().approximate.contains(&need.tool);
         let mut state = self.state.borrow_mut();
-        let program = need.program.clone();
+        let (tool, program) = (need.tool.clone(), need.program.clone());
         let request = Request {
             client: state.client(submit.client),
             weight: 1,
@@ -73,6 +73,7 @@ impl Hub {
                 own,
                 task: submit.task,
                 run: None,
+                tool,
                 program,
                 since: std::time::Instant::now(),
             },

@@ -1,6 +1,6 @@
-//! A worker's slots, and whose turn it is. A slot that is free goes to the hub with the fewest jobs
-//! that run here; of several such hubs, to the one that was served longest ago. How many jobs a hub
-//! has sent ahead buys it nothing.
+//! A worker's slots, and whose turn it is. A slot that is free goes to the hub that has the fewest of
+//! them; of several such hubs, to the one that was served longest ago. How many jobs a hub has sent
+//! ahead buys it nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -71,7 +71,7 @@ impl Turns {
         Share { turns, number }
     }
 
-    /// Takes no more wishes, and waits until nobody has a slot or waits for one.
+    /// Hears no more wishes, and waits until nobody has a slot or waits for one.
     pub(crate) async fn close(&self) {
         self.state.borrow_mut().is_closed = true;
         while !self.state.borrow_mut().is_idle() {
@@ -118,18 +118,26 @@ impl State {
 }
 
 impl Share {
-    /// A slot for one of this hub's jobs, in the order in which they ask; none if no more are given.
-    pub(crate) async fn turn(&self) -> Option<Turn> {
+    /// A slot for one of this hub's jobs, in the order in which they ask. Once no more are given,
+    /// whoever asks waits until the connection ends: then the job moves.
+    pub(crate) async fn turn(&self) -> Turn {
         let (sender, turn) = oneshot::channel();
+        self.ask(sender);
+        match turn.await {
+            Ok(turn) => turn,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn ask(&self, sender: oneshot::Sender<Turn>) {
         {
             let state = &mut *self.turns.state.borrow_mut();
-            if state.is_closed {
-                return None;
+            match state.hubs.get_mut(&self.number) {
+                Some(hub) if !state.is_closed => hub.waiting.push_back(sender),
+                _ => return,
             }
-            state.hubs.get_mut(&self.number)?.waiting.push_back(sender);
         }
         self.turns.give();
-        turn.await.ok()
     }
 }
 
@@ -160,7 +168,7 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
-    type Asking<'a> = Pin<Box<dyn Future<Output = Option<Turn>> + 'a>>;
+    type Asking<'a> = Pin<Box<dyn Future<Output = Turn> + 'a>>;
 
     fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T> {
         match future
@@ -178,7 +186,7 @@ mod tests {
         for _ in 0..count {
             let mut asking: Asking<'_> = Box::pin(share.turn());
             match poll(&mut asking) {
-                Some(turn) => has.push(turn.unwrap()),
+                Some(turn) => has.push(turn),
                 None => waits.push(asking),
             }
         }
@@ -189,7 +197,7 @@ mod tests {
         let mut given = Vec::new();
         waits.retain_mut(|asking| match poll(asking) {
             Some(turn) => {
-                given.extend(turn);
+                given.push(turn);
                 false
             }
             None => true,
@@ -251,13 +259,11 @@ mod tests {
         let mut close: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(turns.close());
         assert!(poll(&mut close).is_none(), "jobs run");
         let mut late: Asking<'_> = Box::pin(share.turn());
-        assert!(
-            poll(&mut late).is_some_and(|turn| turn.is_none()),
-            "nothing more is taken"
-        );
+        assert!(poll(&mut late).is_none(), "nothing more is taken");
         drop(has);
         assert!(poll(&mut close).is_none(), "one had asked before");
         assert_eq!(given(&mut waits).len(), 1);
         assert!(poll(&mut close).is_some(), "nobody is left");
+        assert!(poll(&mut late).is_none(), "nothing more is taken");
     }
 }

@@ -8,25 +8,26 @@ second() {
     PATH=/home/dev/.local/bin:/usr/bin:/bin sh -c "cd && $1"
 }
 
-# sleepers: a build of 48 jobs that take a second each, and use no processor
+# sleepers: a build of 80 jobs that take a second each, and use no processor
 sleepers='mkdir -p work/both && cd work/both && rm -f * && printf "%s\n" "#include <unistd.h>" \
   "int main(void) { return usleep(1000000); }" >s.c && gcc s.c -o sleeper &&
   { echo "rule s"; echo "  command = cpods-cc ./sleeper && touch \$out"
-    for i in $(seq 48); do echo "build o$i: s"; done; } >build.ninja'
+    for i in $(seq 80); do echo "build o$i: s"; done; } >build.ninja'
 
 part_hubs() {
   local most=0 now had=() first second said problem=
   # What both had done when both were at work, and when one of them was through.
   local before=() after=(0 0)
   back 60
+  hub_has ninja:ninja-build
   second 'mkdir -p -m 700 run .ssh && { [ -e .ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519; }'
   second 'cat .ssh/id_ed25519.pub' | lab_ssh box1 'cat >>.ssh/authorized_keys'
   echo "box1 $(cut -d ' ' -f 1,2 "$lab/keys/host-box1.pub")" \
     | lab_exec hub runuser -u other -- sh -c 'cat >/home/other/.ssh/known_hosts'
   hub "$sleepers" </dev/null
   second "$sleepers" </dev/null
-  hub 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1 -- ninja -k0 -j12' >"$log.one" 2>&1 </dev/null & first=$!
-  second 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1=ssh:dev@box1 -- ninja -k0 -j12' >"$log.two" 2>&1 </dev/null & second=$!
+  hub 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1 -- ninja -k0 -j48' >"$log.one" 2>&1 </dev/null & first=$!
+  second 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1=ssh:dev@box1 -- ninja -k0 -j4' >"$log.two" 2>&1 </dev/null & second=$!
   while kill -0 $first 2>/dev/null && kill -0 $second 2>/dev/null; do
     now=$(lab_exec box1 pgrep -cx sleeper || true)
     [ "$now" -le "$most" ] || most=$now

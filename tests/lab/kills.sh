@@ -3,8 +3,8 @@
 
 # What is killed, and on which machine: `pod` is any of them. The service, what joins ssh to it, and
 # what makes its jobs; on the hub its scheduler, its ssh (channels and mounts), its servers of files,
-# and its own worker.
-kinds=(service:pod bridge:pod warden:pod schedd:hub ssh:hub sshfs:box1 sftp-server:hub own-worker:hub)
+# and its own worker. CPODS_LAB_KINDS names some of them.
+read -ra kinds <<<"${CPODS_LAB_KINDS:-service:pod bridge:pod warden:pod schedd:hub ssh:hub sshfs:box1 sftp-server:hub own-worker:hub}"
 declare -A kills=() empty_kills=()
 
 # victims KIND MACHINE: the processes of that kind there

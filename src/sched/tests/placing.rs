@@ -304,11 +304,13 @@ fn who_waits_for_pods_that_do_not_come_waits_for_a_little_only() {
     assert_eq!(handed_back(&say(&mut env, missed), 1), expected);
     say(&mut env, awaited);
     assert_eq!(env.submit(2, compile(1)), []);
-    assert_eq!(env.pass(9 * SECOND), []);
+    assert_eq!(env.pass(19 * SECOND), []);
     // To say it again buys no time.
     say(&mut env, awaited);
-    let late = format!("{expected}; waited 10 s");
-    assert_eq!(handed_back(&env.pass(SECOND), 2), late);
+    assert_eq!(
+        handed_back(&env.pass(SECOND), 2),
+        format!("{expected}; waited 20 s")
+    );
     assert_eq!(handed_back(&env.submit(3, compile(1)), 3), expected);
     // Who cannot run here has all the patience that there is.
     say(&mut env, awaited);
@@ -330,4 +332,25 @@ fn a_pod_that_was_cut_off_keeps_its_jobs_if_it_is_soon_back() {
     assert_eq!(env.join(1, pod(1)), []);
     let (_, on) = started(&env.pass(2 * SECOND), 1);
     assert_eq!(on, PodId(1));
+}
+
+#[test]
+fn a_pod_that_has_no_room_for_a_moment_keeps_its_jobs() {
+    let mut env = Env::new();
+    env.join(1, pod(1));
+    let (run, _) = env.start(1, compile(1));
+    assert_eq!(env.submit(2, compile(1)), []);
+    let (name, why) = ("pod1".to_owned(), "ending".to_owned());
+    assert_eq!(env.tell(Event::PodAwaited { name, why }), []);
+    let change = |slots| Event::PodChanged {
+        pod: PodId(1),
+        capabilities: pod(slots),
+    };
+    assert_eq!(env.tell(change(0)), []);
+    env.finish(run, 10);
+    let (run, _) = started(&env.tell(change(1)), 2);
+    env.finish(run, 10);
+    // Nobody is awaited any more.
+    env.tell(change(0));
+    handed_back(&env.submit(3, compile(1)), 3);
 }

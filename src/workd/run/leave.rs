@@ -23,7 +23,6 @@ impl Runner<'_> {
     pub(super) async fn slot(&self) -> Result<Room, Stop> {
         let worker = &self.session.worker;
         let turn = self.or_cancelled(self.session.share.turn()).await?;
-        let turn = turn.ok_or_else(|| Stop::Declined("the pod is shutting down".into()))?;
         let mut machine = (None, None);
         if let Some(slots) = worker.config.machine_slots {
             if self.session.is_own() {
