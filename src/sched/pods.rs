@@ -31,7 +31,7 @@ impl Core {
         }
         // A short rest is waited for, too.
         let rest = pod.record.penalty.until();
-        let rests = rest > self.now && rest < self.now.after_us(self.limits.arrival_us);
+        let rests = rest > self.now && rest < self.now.after_us(self.limits.patience_us);
         let name = pod.name.clone();
         self.pods.insert(id, pod);
         self.match_pod(id);

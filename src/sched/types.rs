@@ -246,10 +246,9 @@ pub struct Limits {
     pub waiting: usize,
     /// Jobs that may wait, of one client.
     pub waiting_per_client: usize,
-    /// How long a job that cannot run locally waits for a pod that offers its tool.
+    /// How long a job waits for a pod that may join at any moment, and one that cannot run locally
+    /// for any that offers its tool.
     pub patience_us: u64,
-    /// How long jobs that could run locally wait for a pod that may join at any moment.
-    pub arrival_us: u64,
     /// A pod is pre-loaded with its slots divided by this, at least one job, and more if its runs are
     /// short against its distance; 0 pre-loads nothing. The hub's own pod is never pre-loaded.
     pub preload_divisor: u32,
@@ -272,7 +271,6 @@ impl Default for Limits {
             waiting: 16_384,
             waiting_per_client: 8_192,
             patience_us: 30_000_000,
-            arrival_us: 20_000_000,
             preload_divisor: 4,
             rest_first_us: 1_000_000,
             rest_longest_us: 300_000_000,

@@ -39,7 +39,7 @@ impl Awaited {
 impl Core {
     /// A pod may join at any moment. That it is said again gives it no more time.
     pub(super) fn on_pod_awaited(&mut self, name: String, why: String) {
-        let until = self.now.after_us(self.limits.arrival_us);
+        let until = self.now.after_us(self.limits.patience_us);
         self.note_absent(&name, why);
         self.awaited.insert(name, until);
     }
@@ -83,16 +83,8 @@ impl Core {
 
     /// A job has waited long enough: on a large farm there are always pods that are awaited.
     pub(super) fn run_out(&mut self, id: JobId) {
-        let is_local = self
-            .jobs
-            .get(&id)
-            .is_some_and(|job| job.request.hub_has_tool);
-        let waited_us = match is_local {
-            true => self.limits.arrival_us,
-            false => self.limits.patience_us,
-        };
-        let why = self.why_nowhere(id);
-        let why = format!("{why}; waited {} s", waited_us / 1_000_000);
+        let waited_s = self.limits.patience_us / 1_000_000;
+        let why = format!("{}; waited {waited_s} s", self.why_nowhere(id));
         self.end_without_pod(id, why);
     }
 
@@ -130,7 +122,7 @@ impl Core {
         };
         match (self.outlook(job), job.request.hub_has_tool) {
             (Outlook::Nowhere | Outlook::AllRest, true) if self.is_awaiting() => {
-                self.set_deadline(id, self.limits.arrival_us);
+                self.set_deadline(id, self.limits.patience_us);
             }
             (Outlook::Nowhere | Outlook::AllRest, true) => {
                 let why = self.why_nowhere(id);

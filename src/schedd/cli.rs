@@ -31,7 +31,8 @@ struct Args {
     #[arg(long = "pod", value_name = "POD")]
     pods: Vec<PodConfig>,
 
-    /// How long a job whose tool this machine lacks waits for a pod that offers it [default: 30]
+    /// How long a job waits for pods that are about to come, and for one that offers a tool which
+    /// this machine lacks [default: 30]
     #[arg(long, value_name = "SECONDS")]
     patience: Option<u64>,
 

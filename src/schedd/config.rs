@@ -24,7 +24,8 @@ pub struct Config {
     pub pods: Vec<PodConfig>,
     /// What is known of tools.
     pub rules: Arc<RuleSet>,
-    /// How long a job whose tool the hub lacks waits for a pod that offers it.
+    /// How long a job waits for pods that are about to come, and for one that offers a tool which
+    /// the hub lacks.
     pub patience: Duration,
     /// Rules whose tools need only tell the same version to count as the same.
     pub relaxed: BTreeSet<String>,

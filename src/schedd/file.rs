@@ -19,7 +19,8 @@ pub struct HubFile {
     pub left_out: LeftOut,
     /// The pods.
     pub pods: Vec<PodConfig>,
-    /// How long a job waits for a pod with a tool that the hub lacks, in seconds.
+    /// How long a job waits for pods that are about to come, and for one with a tool that the hub
+    /// lacks, in seconds.
     pub patience: Option<u64>,
     /// Largest roots, all together, that pods get copies of unasked, in GiB.
     pub mirror_gib: Option<u64>,

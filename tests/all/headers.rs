@@ -1,6 +1,6 @@
 //! Pods that have the hub's compiler, but not its headers.
 
-use crate::support::{Daemon, Farm, bin, text};
+use crate::support::{Daemon, Farm, bin, text, wait_for};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,6 +20,13 @@ impl Changed {
 
     /// With this, too, in the pod's configuration.
     fn configured(hub: &str, pod: &str, more: &str) -> Self {
+        let it = Self::begun(hub, pod, more);
+        it.farm.wait_up();
+        it
+    }
+
+    /// The same, and the pod may not have joined yet.
+    fn begun(hub: &str, pod: &str, more: &str) -> Self {
         let farm = Farm::without_hub();
         let dir = farm.dir.path();
         let socket = dir.join("pod1.sock");
@@ -36,9 +43,8 @@ impl Changed {
         schedd.arg("--socket").arg(farm.hub_socket());
         schedd.arg("--root").arg(&farm.root);
         schedd.arg("--config").arg(dir.join("hub.toml"));
-        schedd.args(["--log", "debug"]);
+        schedd.args(["--log", "debug", "--patience", "300"]);
         let hub = Daemon::new(schedd.spawn().unwrap());
-        farm.wait_up();
         Self {
             farm,
             hub,
@@ -96,6 +102,14 @@ fn a_pod_without_headers_is_shown_the_hubs() {
     let probe = "#if __has_include(<none.h>)\n#error\n#endif\nint x;\n";
     it.farm.write("none.c", probe);
     it.same(&["gcc", "-c", "none.c"], &["none.o"]);
+}
+
+#[test]
+fn what_waits_for_a_pod_without_headers_runs_there() {
+    let it = Changed::begun("", NO_HEADERS, "");
+    it.farm.write("a.c", C);
+    wait_for("the hub", || it.farm.status());
+    it.same(&["gcc", "-g", "-c", "a.c", "-o", "a.o"], &["a.o"]);
 }
 
 #[test]

@@ -304,12 +304,12 @@ fn who_waits_for_pods_that_do_not_come_waits_for_a_little_only() {
     assert_eq!(handed_back(&say(&mut env, missed), 1), expected);
     say(&mut env, awaited);
     assert_eq!(env.submit(2, compile(1)), []);
-    assert_eq!(env.pass(19 * SECOND), []);
+    assert_eq!(env.pass(29 * SECOND), []);
     // To say it again buys no time.
     say(&mut env, awaited);
     assert_eq!(
         handed_back(&env.pass(SECOND), 2),
-        format!("{expected}; waited 20 s")
+        format!("{expected}; waited 30 s")
     );
     assert_eq!(handed_back(&env.submit(3, compile(1)), 3), expected);
     // Who cannot run here has all the patience that there is.
