@@ -35,6 +35,8 @@ impl Changed {
         worker.arg("--cache").arg(dir.join("pod1.cache"));
         worker.args(["--view", "overlay", "--slots", "2", "--log", "debug"]);
         let worker = Daemon::new(worker.spawn().unwrap());
+        // A pod that cannot be reached is not waited for.
+        wait_for("the worker", || socket.exists().then_some(()));
         let socket = socket.display();
         let config =
             format!("[[pods]]\nname = \"pod1\"\nunix = \"{socket}\"\nfiles = \"mirror\"\n{more}");
