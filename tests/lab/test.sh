@@ -9,13 +9,13 @@ case $farm_projects,$* in *literate*) CPODS_LAB_TOOLS=all ;; *,sample) CPODS_LAB
 . "$(dirname "$0")/../support/real.sh"
 . "$top/tests/lab/farm.sh"
 . "$top/tests/lab/builds.sh"
-for part in status hits faults kills interrupt hub_faults upgrade security hubs; do
+for part in status hits faults kills interrupt hub_faults upgrade security hubs release; do
   . "$top/tests/lab/$part.sh"
 done
 . "$top/tests/lab/measure.sh"
 . "$top/tests/lab/clock.sh"
 log=$lab/test.log
-[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt hub security upgrade protocol hubs measure clock stop lint
+[ $# != 0 ] || set -- install tools builds kills noticed faults interrupt hub security upgrade protocol hubs release measure clock stop lint
 if ! why=$(lab_can); then
   say "no lab on this machine: $why"
   verdict "a farm in a lab where there can be none is left out" ""

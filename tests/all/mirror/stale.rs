@@ -95,16 +95,15 @@ fn never_stale(rounds: usize) {
         let _stop = Stop(&stop);
         for (number, tool) in ["gcc", "gcc", "clang"].iter().enumerate() {
             let mut job = farm.command(bin("cpods-cc"));
-            job.env("CPODS_FALLBACK", "0")
-                .args([tool, "-c", "other.c", "-o"]);
+            job.args([tool, "-c", "other.c", "-o"]);
             job.arg(format!("other{number}.o"));
             let stop = &stop;
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
+                    // What it reads changes meanwhile. It may be refused what was just being
+                    // written when it was to be sent; then it runs here.
                     let output = job.output().unwrap();
-                    if !output.status.success() {
-                        println!("{}", text(&output));
-                    }
+                    assert!(output.status.success(), "{}", text(&output));
                 }
             });
         }
@@ -127,8 +126,10 @@ fn never_stale(rounds: usize) {
         }
     });
     let status = farm.status().unwrap();
-    assert_eq!(status["failed"], 0, "{status}");
-    assert!(status["finished"].as_u64().unwrap() > (rounds + rounds / WAYS.len()) as u64);
+    let count = |key: &str| status[key].as_u64().unwrap();
+    let (finished, failed) = (count("finished"), count("failed"));
+    assert!(failed * 100 < finished, "{failed} of {finished} failed");
+    assert!(finished > (rounds + rounds / WAYS.len()) as u64);
     for pod in 0..PODS.len() {
         let finished = status["pods"][pod]["finished"].as_u64().unwrap();
         assert!(finished > 0, "{status}");
