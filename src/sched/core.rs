@@ -18,6 +18,7 @@ impl Core {
             Event::PodLost { pod, why } => self.on_pod_lost(pod, why),
             Event::PodMissed { name, why } => self.on_pod_missed(name, why),
             Event::PodAwaited { name, why } => self.on_pod_awaited(name, why),
+            Event::PodReady { pod } => self.on_pod_ready(pod),
             Event::JobSubmitted { job, request } => self.on_job_submitted(job, request),
             Event::JobAbandoned { job } => self.on_job_abandoned(job),
             Event::RunFinished {

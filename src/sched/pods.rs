@@ -29,16 +29,9 @@ impl Core {
         if pod.record.penalty.is_resting(self.now) {
             self.wakes.insert((pod.record.penalty.until(), id));
         }
-        // A short rest is waited for, too.
-        let rest = pod.record.penalty.until();
-        let rests = rest > self.now && rest < self.now.after_us(self.limits.patience_us);
-        let name = pod.name.clone();
         self.pods.insert(id, pod);
         self.match_pod(id);
         self.fill(id);
-        if !rests {
-            self.await_no_more(&name);
-        }
     }
 
     pub(super) fn on_pod_changed(&mut self, id: PodId, capabilities: Capabilities) {
@@ -46,15 +39,10 @@ impl Core {
             self.totals.strays += 1;
             return;
         };
-        let has_room = capabilities.slots > 0;
-        let name = pod.name.clone();
         pod.capabilities = capabilities;
         self.note_crowd(id);
         self.match_pod(id);
         self.fill(id);
-        if has_room {
-            self.await_no_more(&name);
-        }
     }
 
     pub(super) fn on_pod_lost(&mut self, id: PodId, why: String) {
@@ -178,9 +166,7 @@ impl Core {
             self.forget_summaries();
             self.refresh_and_settle(id);
             self.fill(id);
-            if let Some(name) = self.pods.get(&id).map(|pod| pod.name.clone()) {
-                self.await_no_more(&name);
-            }
+            self.on_pod_ready(id);
         }
     }
 

@@ -126,13 +126,18 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
-    /// A pod may join at any moment, or have room again: jobs that no other pod may run wait for it for
-    /// a little. It is awaited until it has room, is missed, or that time is over.
+    /// A pod may join at any moment, or have room again: jobs that no other pod may run wait for it. It
+    /// is awaited until it is ready, is missed, or the jobs' patience is over.
     PodAwaited {
         /// Its name.
         name: String,
         /// Why it is not there yet, for people.
         why: String,
+    },
+    /// A connected pod will not be able to do more soon than it can now.
+    PodReady {
+        /// Which.
+        pod: PodId,
     },
     /// A client has a job.
     JobSubmitted {

@@ -7,7 +7,7 @@
 
 use super::class::Outlook;
 use super::state::{ClassId, Core, Job};
-use super::types::{JobId, Time};
+use super::types::{JobId, PodId, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Pods that may join at any moment, by name, and until when jobs wait for them.
@@ -44,7 +44,22 @@ impl Core {
         self.awaited.insert(name, until);
     }
 
-    /// A pod is there, with all its strength, or will not come: nobody waits for it any more.
+    /// A pod is there, with all that it will have soon. A rest is waited for, and room that it has
+    /// said it will have.
+    pub(super) fn on_pod_ready(&mut self, id: PodId) {
+        let Some(pod) = self.pods.get(&id) else {
+            self.totals.strays += 1;
+            return;
+        };
+        let rest = pod.record.penalty.until();
+        let rests_shortly = rest > self.now && rest < self.now.after_us(self.limits.patience_us);
+        if pod.capabilities.slots > 0 && !rests_shortly {
+            let name = pod.name.clone();
+            self.await_no_more(&name);
+        }
+    }
+
+    /// A pod is there, or will not come: nobody waits for it any more.
     pub(super) fn await_no_more(&mut self, name: &str) {
         if self.awaited.remove(name) {
             self.settle_if_last();

@@ -54,8 +54,9 @@ pub(super) async fn keep(hub: Rc<Hub>, index: u32, pod: PodConfig) {
         if hub.is_stopping() {
             return;
         }
-        if !hub.is_wanted(index) {
-            hub.pod_lost(index, "taken out of use");
+        // (Or it was, for a moment only.)
+        if !hub.is_wanted(index) || hub.look(|state| state.pods[index as usize].outbox.is_some()) {
+            hub.pod_lost(index, "taken out of use", false);
         }
         // A pod that served for a while and was cut off is tried again at once; one that is lost
         // soon after each beginning is not, since every beginning costs something.
@@ -89,16 +90,16 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
     let opened = match opened {
         Ok(opened) => opened,
         Err(why) => {
-            hub.pod_lost(index, &format!("cannot connect: {why}"));
+            hub.pod_lost(index, &format!("cannot connect: {why}"), false);
             return false;
         }
     };
     hub.pod_is_served(index, opened.served());
     let end = session(hub, index, pod, choice.files, opened.stream).await;
     hub.pod_is_served(index, &Served::default());
-    let lost = |why: &str| {
+    let lost = |why: &str, is_anew| {
         if !hub.is_stopping() && hub.is_wanted(index) {
-            hub.pod_lost(index, why);
+            hub.pod_lost(index, why, is_anew);
         }
     };
     let end = match end {
@@ -106,7 +107,7 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
         End::Anew => {
             // Whoever waits for the pod to join goes on waiting; jobs that it has would do so, too.
             if hub.look(|state| state.pods[index as usize].outbox.is_some()) {
-                lost("it comes to its files another way from now on");
+                lost("it comes to its files another way from now on", true);
             }
             if let Some(process) = opened.process {
                 process.end().await;
@@ -115,7 +116,7 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
         }
         End::Trouble(why) => {
             let is_anew = hub.copy_failed(index, &why);
-            lost(&format!("its mirror failed: {why}"));
+            lost(&format!("its mirror failed: {why}"), is_anew);
             if let Some(process) = opened.process {
                 process.end().await;
             }
@@ -123,7 +124,7 @@ async fn serve(hub: &Rc<Hub>, index: u32, pod: &PodConfig) -> bool {
         }
     };
     // Its jobs move at once; why it went is known for sure only when its process has ended.
-    lost(&describe(&end, None));
+    lost(&describe(&end, None), false);
     if let Some(process) = opened.process
         && let Some(said) = process.end().await
     {
@@ -221,7 +222,7 @@ async fn listen<R: tokio::io::AsyncRead + Unpin>(
                     if hub.is_not_for_copies(index, offer.view, &offer.view_why) {
                         return Err(End::Anew);
                     }
-                    hub.pod_offers(index, offer, outbox).await;
+                    hub.pod_offers(index, offer, outbox);
                 }
                 FromPod::Proved { view, why } => {
                     if hub.is_not_for_copies(index, view, &why) {

@@ -5,7 +5,7 @@ use super::config::Config;
 use super::identity::{Own, by_version};
 use super::outbox::Outbox;
 use super::pod::LONG_ENOUGH;
-use super::state::{Hub, Pod};
+use super::state::{Hub, Pod, State};
 use super::system::{self, Comes, System};
 use crate::job::{Ending, Need};
 use crate::sched::{Capabilities, Capability, Event, PodId, RunId};
@@ -29,6 +29,14 @@ impl Hub {
         // Who asks again may have made room.
         pod.no_copy = None;
         self.wanted.notify_waiters();
+        pod.is_expected = wanted;
+        let is_up = pod.outbox.is_some();
+        let why = pod.why.clone();
+        drop(state);
+        if wanted && !is_up {
+            let name = name.to_owned();
+            self.handle(Event::PodAwaited { name, why });
+        }
         Ok(())
     }
 
@@ -92,8 +100,8 @@ impl Hub {
         }
     }
 
-    /// A connection ended, or none came about.
-    pub(super) fn pod_lost(&self, index: u32, why: &str) {
+    /// A connection ended, or none came about; perhaps it is to be opened anew at once.
+    pub(super) fn pod_lost(&self, index: u32, why: &str, is_anew: bool) {
         let (was_up, is_expected) = {
             let mut state = self.state.borrow_mut();
             state.readings.pod_lost(PodId(index));
@@ -101,7 +109,7 @@ impl Hub {
             let was_up = pod.outbox.take().is_some();
             let well = |since: Instant| since.elapsed() > LONG_ENOUGH;
             let is_well = pod.up_since.is_some_and(well) || pod.offer.slots == 0;
-            pod.is_expected = was_up && pod.wanted && is_well;
+            pod.is_expected = pod.wanted && (is_anew || was_up && is_well);
             if was_up {
                 pod.why.clear();
             }
@@ -136,54 +144,61 @@ impl Hub {
         self.handle(event);
     }
 
-    /// A pod says what it can do. Of its jobs to come those that wait already are made ready first.
-    pub(super) async fn pod_offers(&self, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
-        let (is_new, is_awaited, name) = {
-            let pod = &mut self.state.borrow_mut().pods[index as usize];
+    /// A pod says what it can do. Jobs that wait go on waiting for it while it is made ready for them.
+    pub(super) fn pod_offers(self: &Rc<Self>, index: u32, offer: Offer, outbox: &Rc<Outbox>) {
+        let id = PodId(index);
+        let (before, name) = self.look(|state| {
+            let pod = &state.pods[index as usize];
+            let is_up = pod.outbox.is_some();
+            let before = is_up.then(|| self.capabilities(state, pod));
+            (before, pod.config.name.clone())
+        });
+        let capabilities = {
+            let state = &mut *self.state.borrow_mut();
+            let pod = &mut state.pods[index as usize];
             tracing::info!(
-                "pod `{}` offers {} slots, {} tools",
-                pod.config.name,
+                "pod `{name}` offers {} slots, {} tools",
                 offer.slots,
                 offer.tools.len()
             );
-            // One that has no room for a moment, as one that ends to begin anew, is soon back.
-            let is_awaited = offer.slots == 0 && pod.offer.slots > 0;
             pod.offer = offer;
             pod.why.clear();
-            let is_new = pod.outbox.replace(Rc::clone(outbox)).is_none();
-            (is_new, is_awaited && !is_new, pod.config.name.clone())
+            if pod.outbox.replace(Rc::clone(outbox)).is_none() {
+                pod.up_since = Some(Instant::now());
+            }
+            self.capabilities(state, &state.pods[index as usize])
         };
-        self.make_ready_for_waiting().await;
-        let (pod, capabilities) = (PodId(index), self.capabilities_of(index));
-        if is_awaited {
+        // One that has no room for a moment, as one that ends to begin anew, is soon back.
+        if capabilities.slots == 0 && before.as_ref().is_some_and(|it| it.slots > 0) {
             let (name, why) = (name.clone(), "it has no room".to_owned());
             self.handle(Event::PodAwaited { name, why });
         }
-        self.handle(match is_new {
-            false => Event::PodChanged { pod, capabilities },
-            true => {
-                self.state.borrow_mut().pods[index as usize].up_since = Some(Instant::now());
-                Event::PodJoined {
-                    pod,
-                    name,
-                    capabilities,
-                }
-            }
+        self.handle(match before {
+            Some(_) => Event::PodChanged {
+                pod: id,
+                capabilities,
+            },
+            None => Event::PodJoined {
+                pod: id,
+                name,
+                capabilities,
+            },
+        });
+        let hub = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            hub.make_ready_for_all().await;
+            hub.handle(Event::PodReady { pod: id });
         });
     }
 
-    fn capabilities_of(&self, index: u32) -> Capabilities {
-        self.look(|state| {
-            let pod = &state.pods[index as usize];
-            capabilities(&pod.offer, &state.system, self.config(), pod.comes())
-        })
+    fn capabilities(&self, state: &State, pod: &Pod) -> Capabilities {
+        capabilities(&pod.offer, &state.system, self.config(), pod.comes())
     }
 
-    /// Makes ready what connected pods could do with of the tools of jobs that wait.
-    async fn make_ready_for_waiting(&self) {
+    /// Makes ready what connected pods could do with of the tools of all jobs that there are.
+    async fn make_ready_for_all(&self) {
         let tools: BTreeMap<_, _> = self.look(|state| {
-            let waiting = state.jobs.values().filter(|job| job.run.is_none());
-            let tools = waiting.filter_map(|job| {
+            let tools = state.jobs.values().filter_map(|job| {
                 let own = Rc::clone(job.own.as_ref()?);
                 Some(((job.tool.clone(), job.program.clone(), own.full), own))
             });

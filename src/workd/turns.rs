@@ -246,8 +246,9 @@ mod tests {
         assert_eq!(ask(&share, 1).0.len(), 1);
         // And one whose hub went away.
         let other = turns.share();
-        drop(ask(&other, 1));
+        let (has, _) = ask(&other, 1);
         drop(other);
+        drop(has);
         assert_eq!(ask(&share, 1).0.len(), 1);
     }
 

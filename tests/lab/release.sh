@@ -36,7 +36,8 @@ part_release() {
   farm_ninja
   problem=$(built)
   say "libgit2 by a compiler that one pod has, of another release:$(ran)"
-  [ $(($(on_other) - before)) -ge 200 ] || problem+="the pod has done $(($(on_other) - before)) jobs only; "
+  # (The hub itself runs some.)
+  [ $(($(on_other) - before)) -ge 100 ] || problem+="the pod has done $(($(on_other) - before)) jobs only; "
   verdict "a pod of another release with the same compiler serves" "$problem"
   for pod in hub other; do
     lab_exec $pod sh -c 'rm -rf /usr/local/bin/gcc /usr/local/lib/gcc /usr/local/lib/own /usr/local/*-linux-gnu'

@@ -385,6 +385,7 @@ impl Farm {
             name,
             capabilities,
         });
+        self.hear(Event::PodReady { pod });
     }
 
     fn change(&mut self, host: usize) {

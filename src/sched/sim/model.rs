@@ -79,7 +79,7 @@ impl Model {
                 }
             }
             Event::PodLost { pod, .. } => self.drop_pod(*pod),
-            Event::PodMissed { .. } | Event::PodAwaited { .. } => {}
+            Event::PodMissed { .. } | Event::PodAwaited { .. } | Event::PodReady { .. } => {}
             Event::JobSubmitted { job, request } => {
                 if job.0 == self.jobs.len() as u64 {
                     self.jobs.push((request.clone(), Standing::Open(None)));

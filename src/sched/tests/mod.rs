@@ -58,6 +58,10 @@ impl Env {
         })
     }
 
+    fn ready(&mut self, pod: u32) -> Vec<Action> {
+        self.tell(Event::PodReady { pod: PodId(pod) })
+    }
+
     fn lose(&mut self, pod: u32) -> Vec<Action> {
         self.tell(Event::PodLost {
             pod: PodId(pod),

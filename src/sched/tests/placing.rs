@@ -279,7 +279,9 @@ fn jobs_wait_for_a_pod_that_may_join_at_any_moment() {
         ..pod(2)
     };
     assert_eq!(env.join(1, none), []);
+    assert_eq!(env.ready(1), []);
     assert_eq!(started(&env.join(2, pod(1)), 1).1, PodId(2));
+    env.ready(2);
     assert_eq!(env.submit(2, compile(1)), [], "waits for a slot");
     // All that is left is gone, and nobody is awaited.
     let lost = env.lose(2);
@@ -330,6 +332,7 @@ fn a_pod_that_was_cut_off_keeps_its_jobs_if_it_is_soon_back() {
     assert_eq!(env.lose(1), [], "both wait");
     // It rests at first, for what it did.
     assert_eq!(env.join(1, pod(1)), []);
+    assert_eq!(env.ready(1), []);
     let (_, on) = started(&env.pass(2 * SECOND), 1);
     assert_eq!(on, PodId(1));
 }
@@ -348,9 +351,30 @@ fn a_pod_that_has_no_room_for_a_moment_keeps_its_jobs() {
     };
     assert_eq!(env.tell(change(0)), []);
     env.finish(run, 10);
+    assert_eq!(env.ready(1), [], "has no room yet");
     let (run, _) = started(&env.tell(change(1)), 2);
+    env.ready(1);
     env.finish(run, 10);
     // Nobody is awaited any more.
     env.tell(change(0));
     handed_back(&env.submit(3, compile(1)), 3);
+}
+
+#[test]
+fn what_a_pod_cannot_do_yet_waits_until_it_is_ready() {
+    let mut env = Env::new();
+    let (name, why) = ("pod1".to_owned(), "not yet connected".to_owned());
+    assert_eq!(env.tell(Event::PodAwaited { name, why }), []);
+    assert_eq!(env.submit(1, compile(1)), []);
+    assert_eq!(env.submit(2, compile(1)), []);
+    let none = Capabilities {
+        tools: vec![],
+        ..pod(1)
+    };
+    assert_eq!(env.join(1, none), []);
+    let capabilities = pod(1);
+    let pod = PodId(1);
+    let able = env.tell(Event::PodChanged { pod, capabilities });
+    started(&able, 1);
+    assert_eq!(env.ready(1), [], "waits for the slot");
 }
