@@ -24,6 +24,7 @@
 //! | `penalty` | how long a failing pod rests |
 //! | `explain` | why a pod is not eligible, in words |
 //! | `view` | what `cpods status` shows |
+//! | `waiting` | for what a job waits, and for how long |
 //! | `sanity` | what must always hold |
 //! | `sim` | a farm in virtual time, for tests and the bench |
 

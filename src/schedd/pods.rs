@@ -110,10 +110,6 @@ impl Hub {
             let well = |since: Instant| since.elapsed() > LONG_ENOUGH;
             let is_well = pod.up_since.is_some_and(well) || pod.offer.slots == 0;
             pod.is_expected = pod.wanted && (is_anew || was_up && is_well);
-            if was_up {
-                pod.why.clear();
-            }
-            pod.is_away(why);
             (was_up, pod.is_expected)
         };
         // Said before it is lost, so that its jobs wait for it where no other pod takes them.
@@ -129,12 +125,15 @@ impl Hub {
         }
     }
 
-    /// Why a pod is away, as far as is known now.
+    /// Why a pod is away, as far as is known now; told, if that is new.
     pub(super) fn pod_is_away(&self, index: u32, why: &str) {
         let why = why.to_owned();
         let event = {
             let pod = &mut self.state.borrow_mut().pods[index as usize];
-            pod.is_away(&why);
+            if pod.why != why {
+                tracing::warn!("pod `{}`: {why}", pod.config.name);
+                pod.why.clone_from(&why);
+            }
             let name = pod.config.name.clone();
             match pod.is_expected {
                 true => Event::PodAwaited { name, why },
@@ -313,16 +312,6 @@ impl Hub {
         };
         self.handle(event);
         Ok(())
-    }
-}
-
-impl Pod {
-    /// Notes why it is away, and tells it, if that is new.
-    fn is_away(&mut self, why: &str) {
-        if self.why != why {
-            tracing::warn!("pod `{}`: {why}", self.config.name);
-            self.why = why.to_owned();
-        }
     }
 }
 

@@ -93,9 +93,10 @@ impl Turns {
 
     fn next(&self) -> Option<(u64, oneshot::Sender<Turn>)> {
         let state = &mut *self.state.borrow_mut();
-        if state.free == 0 || state.is_idle() {
+        if state.free == 0 {
             return None;
         }
+        state.forget_gone();
         let waiting = state.hubs.iter_mut();
         let waiting = waiting.filter(|(_, hub)| !hub.waiting.is_empty());
         let (number, hub) = waiting.min_by_key(|(_, hub)| (hub.running, hub.served))?;
@@ -108,11 +109,16 @@ impl Turns {
 }
 
 impl State {
-    /// Whether nobody has a slot, or waits for one.
-    fn is_idle(&mut self) -> bool {
+    /// Forgets those that wait no more.
+    fn forget_gone(&mut self) {
         for hub in self.hubs.values_mut() {
             hub.waiting.retain(|waiting| !waiting.is_closed());
         }
+    }
+
+    /// Whether nobody has a slot, or waits for one.
+    fn is_idle(&mut self) -> bool {
+        self.forget_gone();
         self.running == 0 && self.hubs.values().all(|hub| hub.waiting.is_empty())
     }
 }

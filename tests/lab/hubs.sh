@@ -24,9 +24,10 @@ part_hubs() {
   second 'cat .ssh/id_ed25519.pub' | lab_ssh box1 'cat >>.ssh/authorized_keys'
   echo "box1 $(cut -d ' ' -f 1,2 "$lab/keys/host-box1.pub")" \
     | lab_exec hub runuser -u other -- sh -c 'cat >/home/other/.ssh/known_hosts'
+  # (Both have a copy of the files: jobs over sshfs take longer. The farm's own `box1` has that.)
   hub "$sleepers" </dev/null
   second "$sleepers" </dev/null
-  hub 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1 -- ninja -k0 -j48' >"$log.one" 2>&1 </dev/null & first=$!
+  hub 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod both=ssh:box1 -- ninja -k0 -j48' >"$log.one" 2>&1 </dev/null & first=$!
   second 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1=ssh:dev@box1 -- ninja -k0 -j4' >"$log.two" 2>&1 </dev/null & second=$!
   while kill -0 $first 2>/dev/null && kill -0 $second 2>/dev/null; do
     now=$(lab_exec box1 pgrep -cx sleeper || true)
@@ -40,8 +41,8 @@ part_hubs() {
   [ "$most" -gt 0 ] && [ "$most" -le 4 ] || problem+="$most jobs at once on 4 slots; "
   had=($((after[0] - ${before[0]:-0})) $((after[1] - ${before[1]:-0})))
   say "two hubs: at most $most jobs at once; while both were at work they had ${had[0]} and ${had[1]} done"
-  # A third of these at least, and enough of them to tell.
-  if [ $((had[0] + had[1])) -lt 24 ] || [ $((3 * (had[0] < had[1] ? had[0] : had[1]))) -lt $((had[0] + had[1])) ]; then
+  # Two of five at least, and enough of them to tell.
+  if [ $((had[0] + had[1])) -lt 24 ] || [ $((5 * (had[0] < had[1] ? had[0] : had[1]))) -lt $((2 * (had[0] + had[1]))) ]; then
     problem+="unfair: ${had[0]} and ${had[1]}"
   fi
   verdict "two hubs share a pod's slots, each fairly" "$problem"
