@@ -1,6 +1,6 @@
 //! Pods that have the hub's compiler, but not its headers.
 
-use crate::support::{Daemon, Farm, bin, text, wait_for};
+use crate::support::{Daemon, Farm, bin, text, wait_for, wait_for_answer};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -36,7 +36,7 @@ impl Changed {
         worker.args(["--view", "overlay", "--slots", "2", "--log", "debug"]);
         let worker = Daemon::new(worker.spawn().unwrap());
         // A pod that cannot be reached is not waited for.
-        wait_for("the worker", || socket.exists().then_some(()));
+        wait_for_answer("the worker", &socket);
         let socket = socket.display();
         let config =
             format!("[[pods]]\nname = \"pod1\"\nunix = \"{socket}\"\nfiles = \"mirror\"\n{more}");

@@ -1,6 +1,6 @@
 //! A set-up that is wrong is named, with exit code 125: running locally would only hide it.
 
-use crate::support::{Farm, bin, text, wait_for};
+use crate::support::{Farm, bin, text, wait_for_answer};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ fn a_hub_of_another_user() {
         .arg("--socket")
         .arg(&socket);
     let mut daemon = daemon.env("HOME", farm.dir.path()).spawn().unwrap();
-    wait_for("the other user's hub", || socket.exists().then_some(()));
+    wait_for_answer("the other user's hub", &socket);
     refused_as_foreign(&farm, socket.to_str().unwrap());
     daemon.kill().unwrap();
     daemon.wait().unwrap();

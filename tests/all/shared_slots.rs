@@ -1,6 +1,6 @@
 //! Workers of one user on one machine: together never more than their slots, and each hub's turn.
 
-use crate::support::{Daemon, Farm, bin, wait_for, wait_for_end};
+use crate::support::{Daemon, Farm, bin, wait_for, wait_for_answer, wait_for_end};
 use crate::tool::{Process, gates, make_tool, wait_for_gates};
 use rustix::process::Signal;
 use std::fs;
@@ -72,7 +72,7 @@ fn a_service_and_a_hubs_own_worker_share_their_slots_and_take_turns() {
     service.args(["--slots", &slots, "--socket"]).arg(&socket);
     service.arg("--cache").arg(farm.dir.path().join("service"));
     let _service = Daemon::new(service.stderr(Stdio::null()).spawn().unwrap());
-    wait_for("the service", || socket.exists().then_some(()));
+    wait_for_answer("the service", &socket);
     let far = format!(
         "[[pods]]\nname = \"far\"\nunix = \"{}\"\n",
         socket.display()

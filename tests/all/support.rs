@@ -4,6 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,12 @@ pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T 
         assert!(Instant::now() < end, "gave up waiting for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits until a daemon answers. Its socket is there a moment before anybody listens (bind(2),
+/// then listen(2)), and a wrapper that is refused runs its command here.
+pub(crate) fn wait_for_answer(what: &str, socket: &Path) {
+    wait_for(what, || UnixStream::connect(socket).ok().map(drop));
 }
 
 /// Waits for a child, but not for ever.

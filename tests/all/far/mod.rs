@@ -6,7 +6,7 @@ mod service;
 mod tools;
 
 use crate::sshd::{self, Sshd};
-use crate::support::{Daemon, Farm, bin, text, wait_for};
+use crate::support::{Daemon, Farm, bin, text, wait_for, wait_for_answer};
 use cpods::wire::frame::{Hello, Peer};
 use rustix::process::Pid;
 use std::ffi::OsStr;
@@ -421,7 +421,7 @@ fn a_worker_of_the_pods_own_is_bridged_to() {
         .spawn()
         .unwrap();
     let _worker = Daemon::new(worker);
-    wait_for("the worker", || socket.exists().then_some(()));
+    wait_for_answer("the worker", &socket);
     let _hub = hub(&farm, &sshd);
     assert_eq!(farm.status().unwrap()["pods"][0]["slots"], 7);
     farm.cc_remote(&["gcc", "-c", "a.c"]);

@@ -4,7 +4,7 @@ use super::by_need::{is_hollow, write_shell};
 use super::faults::noise;
 use super::slow::Line;
 use super::{Mirrored, start_hub, start_named};
-use crate::support::{Farm, bin, text, wait_for};
+use crate::support::{Farm, bin, text, wait_for, wait_for_answer};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
@@ -38,9 +38,7 @@ fn content_that_is_gone_while_a_job_waits_for_it_has_the_job_run_again() {
     farm.write("large", noise(1, LARGE));
     write_shell(&farm);
     let _worker = start_named(&farm, "real");
-    wait_for("the worker", || {
-        farm.dir.path().join("real.sock").exists().then_some(())
-    });
+    wait_for_answer("the worker", &farm.dir.path().join("real.sock"));
     let line = Line::start(&farm, "pod1", "real");
     let _hub = start_hub(&farm);
     farm.wait_up();

@@ -3,7 +3,7 @@
 use super::by_need::write_shell;
 use super::faults::noise;
 use super::{start_hub, start_named};
-use crate::support::{Farm, bin, wait_for};
+use crate::support::{Farm, bin, wait_for, wait_for_answer};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
@@ -71,9 +71,7 @@ fn a_job_does_not_wait_for_what_another_needs() {
     farm.write("small.c", "int small;\n");
     write_shell(&farm);
     let _worker = start_named(&farm, "real");
-    wait_for("the worker", || {
-        farm.dir.path().join("real.sock").exists().then_some(())
-    });
+    wait_for_answer("the worker", &farm.dir.path().join("real.sock"));
     let line = Line::start(&farm, "pod1", "real");
     let _hub = start_hub(&farm);
     farm.wait_up();
