@@ -93,8 +93,10 @@ impl Record {
     /// Whether the tool's own files are as they were.
     fn is_true(&self, path: &Path) -> bool {
         let stamp = |file: &Path| file.metadata().ok().map(|found| Stamp::of(&found));
-        path.canonicalize().is_ok_and(|real| real == self.resolved)
-            && self.stamps.iter().all(|(file, then)| stamp(file) == *then)
+        // What executables in roots find is of no path.
+        let leads_there = path.as_os_str().is_empty()
+            || path.canonicalize().is_ok_and(|real| real == self.resolved);
+        leads_there && self.stamps.iter().all(|(file, then)| stamp(file) == *then)
     }
 }
 
@@ -184,9 +186,13 @@ impl Prober {
             && record.round == self.round
             && record.probe == rule.probe
             && record.found.offered.program == program
-            && record.is_true(&path)
         {
-            return Ok(record.found.clone());
+            if record.is_true(&path) {
+                return Ok(record.found.clone());
+            }
+            // Nobody told (a hard link that is made elsewhere is no event here), and what was seen
+            // first would count on: this tool would be asked anew each time.
+            self.doubt();
         }
         let ask = Ask {
             rule,

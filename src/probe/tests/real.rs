@@ -100,3 +100,30 @@ fn a_changed_library_changes_the_identity_where_libraries_count() {
     assert_ne!(identity(true), with);
     assert_eq!(identity(false), without);
 }
+
+#[test]
+fn a_probe_is_remembered_again_once_its_program_has_changed_unheard() {
+    let rule = Rule {
+        probe: Probe {
+            outputs: vec![words(&["-c", "date +%N"])].into(),
+            program: true,
+            ..Probe::default()
+        },
+        ..rule("sh", &["sh"])
+    };
+    let space = tempfile::tempdir().unwrap();
+    let program = space.path().join("sh");
+    fs::copy("/bin/sh", &program).unwrap();
+    // What was written just now is never remembered.
+    let settle = || std::thread::sleep(Duration::from_millis(2100));
+    settle();
+    let mut prober = Prober::new(OsStr::new(SYSTEM), None);
+    let mut identity = || prober.probe(&rule, "sh", &program).unwrap().identity;
+    let first = identity();
+    assert_eq!(identity(), first);
+    fs::hard_link(&program, space.path().join("other")).unwrap();
+    settle();
+    let second = identity();
+    assert_ne!(second, first);
+    assert_eq!(identity(), second);
+}
