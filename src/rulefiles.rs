@@ -17,7 +17,7 @@ use thiserror::Error;
 const CACHE: &str = ".cpods-rules-cache";
 
 /// Raised with every change of what a compiled rule holds.
-const VERSION: u32 = 9;
+const VERSION: u32 = 10;
 
 /// A folder of rules that cannot be used.
 #[derive(Debug, Error)]

@@ -313,8 +313,8 @@ fn a_rule_is_laid_over_its_base() {
         .unwrap()
         .unwrap();
     let (flag, _) = rule.tables[0].find(b"-Ix").unwrap();
-    assert_eq!(flag.value, Value::Text);
-    assert!(rule.tables[0].find(b"-c").unwrap().0.mode.is_some());
+    assert_eq!(flag.flag.value, Value::Text);
+    assert!(rule.tables[0].find(b"-c").unwrap().0.flag.mode.is_some());
     assert!(
         rule.env
             .iter()

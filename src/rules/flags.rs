@@ -32,29 +32,33 @@ pub(super) fn tables(layers: &[Layer]) -> Result<Vec<Table>, RuleError> {
                 let tables = said.get_ref().within.as_deref();
                 for table in tables.unwrap_or(&[String::new()]) {
                     let at = names.iter().position(|name| name == table).unwrap_or(0);
-                    let flag = Flag {
-                        name: word.get_ref().clone().into(),
-                        ..flag.clone()
-                    };
                     insert(
                         &mut known,
                         (depth, layer),
                         at,
                         said.get_ref().overrides,
                         word,
-                        flag,
+                        flag.clone(),
                     )?;
                 }
             }
         }
     }
-    let table = |(at, name): (usize, &&str)| Table {
-        name: (*name).to_owned().into(),
-        flags: known
-            .iter()
-            .filter(|((table, _), _)| *table == at)
-            .map(|(_, (_, flag))| flag.clone())
-            .collect(),
+    let table = |(at, name): (usize, &&str)| {
+        let (mut names, mut flags) = (Vec::new(), Vec::new());
+        for ((_, name), (_, flag)) in known.iter().filter(|((table, _), _)| *table == at) {
+            let same = flags.iter().position(|other| other == flag);
+            let index = same.unwrap_or_else(|| {
+                flags.push(flag.clone());
+                flags.len() - 1
+            });
+            names.push((name.clone().into(), index));
+        }
+        Table {
+            name: (*name).to_owned().into(),
+            names: names.into(),
+            flags: flags.into(),
+        }
     };
     Ok(names.iter().enumerate().map(table).collect())
 }
@@ -135,7 +139,6 @@ fn flag(
         .transpose()?;
     let not_path: Vec<Text> = flag.not_path.iter().map(|one| one.clone().into()).collect();
     Ok(Flag {
-        name: Text::default(),
         attach: flag
             .attach
             .as_ref()

@@ -224,7 +224,10 @@ pub struct Mode {
 pub struct Table {
     /// Its name, empty for the tool's own command line.
     pub name: Text,
-    /// Sorted by name, names unique.
+    /// What flags are called, as written, the dashes included: sorted and unique. With each the
+    /// index of what it means, which many have in common.
+    pub names: List<(Text, usize)>,
+    /// What flags mean.
     pub flags: List<Flag>,
 }
 
@@ -281,8 +284,6 @@ pub enum Value {
 /// What a flag means.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flag {
-    /// As written, the dashes included.
-    pub name: Text,
     /// How its value is attached.
     pub attach: Attach,
     /// What its value is.

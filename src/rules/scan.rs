@@ -8,6 +8,7 @@ mod operand;
 use super::ask::{Command, FileKind, Look, Reason};
 use super::glob;
 use super::rule::{Attach, Flag, Rule, Value};
+use super::set::Named;
 use super::words::{self, Words};
 use crate::job::Role;
 use std::ffi::OsStr;
@@ -61,7 +62,7 @@ pub(super) struct Scan<'r> {
     pub(super) has_dep_target: bool,
     pub(super) writes: Vec<&'r str>,
     pub(super) local_without_output: Option<Reason>,
-    pending: Vec<Option<&'r Flag>>,
+    pending: Vec<Option<Named<'r>>>,
     flags_ended: bool,
 }
 
@@ -100,8 +101,8 @@ impl<'r> Scan<'r> {
             let whole = 0..scan.words.words[word].len();
             scan.feed(0, (word, whole), command.cwd, look);
         }
-        for flag in scan.pending.iter().flatten() {
-            let reason = reason("a flag lacks its value", flag.name.as_bytes());
+        for named in scan.pending.iter().flatten() {
+            let reason = reason("a flag lacks its value", named.name.as_bytes());
             scan.local.get_or_insert(reason);
         }
         scan.conclude();
@@ -119,8 +120,8 @@ impl<'r> Scan<'r> {
 
     /// Takes one more word of a command line: the tool's own (table 0) or a sub-program's.
     fn feed(&mut self, table: usize, at: At, cwd: &Path, look: &dyn Look) {
-        if let Some(flag) = self.pending.get_mut(table).and_then(Option::take) {
-            return self.value(flag, at, cwd, look);
+        if let Some(named) = self.pending.get_mut(table).and_then(Option::take) {
+            return self.value(named, at, cwd, look);
         }
         let rule = self.rule;
         let text = self.text(&at);
@@ -129,15 +130,15 @@ impl<'r> Scan<'r> {
             _ => None,
         };
         match found {
-            Some((flag, value)) => {
-                self.flag(flag, &at);
-                match (value, flag.attach) {
+            Some((named, value)) => {
+                self.flag(named.flag, &at);
+                match (value, named.flag.attach) {
                     (Some(start), _) => {
                         let value = (at.0, at.1.start + start..at.1.end);
-                        self.value(flag, value, cwd, look);
+                        self.value(named, value, cwd, look);
                     }
                     (None, Attach::Alone) => {}
-                    (None, _) => self.pending[table] = Some(flag),
+                    (None, _) => self.pending[table] = Some(named),
                 }
             }
             None if table == 0 => self.operand(at, cwd, look),
@@ -170,7 +171,8 @@ impl<'r> Scan<'r> {
         self.flags_ended |= flag.ends_flags;
     }
 
-    fn value(&mut self, flag: &'r Flag, mut at: At, cwd: &Path, look: &dyn Look) {
+    fn value(&mut self, named: Named<'r>, mut at: At, cwd: &Path, look: &dyn Look) {
+        let flag = named.flag;
         let text = self.text(&at);
         let mut local = flag.local_values.iter();
         if let Some((_, why)) = local.find(|(glob, _)| glob::matches(glob.as_bytes(), text)) {
@@ -211,7 +213,7 @@ impl<'r> Scan<'r> {
             return self.stays_local(why, &text);
         }
         if role == Role::Output && text.is_empty() {
-            return self.stays_local("an output has no name", flag.name.as_bytes());
+            return self.stays_local("an output has no name", named.name.as_bytes());
         }
         if role == Role::Output && text == b"-" {
             return self.stays_local("writes to standard output", b"-o -");

@@ -110,8 +110,15 @@ impl Rule {
     }
 }
 
+/// A flag under one of its names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named<'r> {
+    pub(super) name: &'r str,
+    pub(super) flag: &'r Flag,
+}
+
 /// A flag found in a word, and where in the word its value begins if it is attached.
-pub(super) type Found<'r> = (&'r Flag, Option<usize>);
+pub(super) type Found<'r> = (Named<'r>, Option<usize>);
 
 impl Table {
     /// The flag with the longest name that fits the word, as compilers choose.
@@ -120,15 +127,16 @@ impl Table {
         loop {
             // A flag whose name begins `part` is not after this one in the order of names, and if
             // this one's name does not begin `part`, no longer than what both have in common.
-            let after = self
-                .flags
-                .partition_point(|flag| flag.name.as_bytes() <= part);
-            let flag = self.flags.get(after.checked_sub(1)?)?;
-            let name = flag.name.as_bytes();
+            let names = &self.names;
+            let after = names.partition_point(|(name, _)| name.as_bytes() <= part);
+            let (name, flag) = names.get(after.checked_sub(1)?)?;
+            let flag = self.flags.get(*flag)?;
+            let named = Named { name, flag };
+            let name = name.as_bytes();
             let shared = name.iter().zip(part).take_while(|(a, b)| a == b).count();
             let next = if shared < name.len() {
                 shared
-            } else if let Some(found) = fits(flag, word) {
+            } else if let Some(found) = fits(named, word) {
                 return Some(found);
             } else {
                 name.len().checked_sub(1)?
@@ -138,9 +146,9 @@ impl Table {
     }
 }
 
-fn fits<'r>(flag: &'r Flag, word: &[u8]) -> Option<Found<'r>> {
-    let length = flag.name.len();
-    let value = match (flag.attach, word.get(length)) {
+fn fits<'r>(named: Named<'r>, word: &[u8]) -> Option<Found<'r>> {
+    let length = named.name.len();
+    let value = match (named.flag.attach, word.get(length)) {
         (Attach::Alone | Attach::Separate | Attach::Either | Attach::EqualsOrSeparate, None) => {
             None
         }
@@ -148,7 +156,7 @@ fn fits<'r>(flag: &'r Flag, word: &[u8]) -> Option<Found<'r>> {
         (Attach::Equals | Attach::EqualsOrSeparate, Some(b'=')) => Some(length + 1),
         _ => return None,
     };
-    Some((flag, value))
+    Some((named, value))
 }
 
 #[cfg(test)]
@@ -159,29 +167,35 @@ mod tests {
     fn found(table: &Table, word: &str) -> Option<(String, Option<usize>)> {
         table
             .find(word.as_bytes())
-            .map(|(flag, at)| (flag.name.to_string(), at))
+            .map(|(named, at)| (named.name.to_string(), at))
     }
 
     #[test]
     fn finds_the_longest_flag_that_fits() {
-        let flag = |name: &'static str, attach| Flag {
-            name: name.into(),
+        let attached = [
+            Attach::Alone,
+            Attach::Either,
+            Attach::Joined,
+            Attach::Equals,
+        ];
+        let flag = |attach| Flag {
             attach,
             value: Value::Text,
             ..Flag::default()
         };
         let table = Table {
             name: "".into(),
-            flags: vec![
-                flag("-M", Attach::Alone),
-                flag("-MF", Attach::Either),
-                flag("-MFx", Attach::Alone),
-                flag("-f", Attach::Joined),
-                flag("-fab", Attach::Alone),
-                flag("-fabc=", Attach::Joined),
-                flag("-p", Attach::Equals),
+            names: vec![
+                ("-M".into(), 0),
+                ("-MF".into(), 1),
+                ("-MFx".into(), 0),
+                ("-f".into(), 2),
+                ("-fab".into(), 0),
+                ("-fabc=".into(), 2),
+                ("-p".into(), 3),
             ]
             .into(),
+            flags: attached.map(flag).to_vec().into(),
         };
         for (word, name, at) in [
             ("-M", "-M", None),
@@ -206,13 +220,13 @@ mod tests {
     fn every_built_in_flag_finds_itself() {
         for rule in RuleSet::builtin().rules() {
             for table in rule.tables.iter() {
-                for flag in table.flags.iter() {
-                    let word = match flag.attach {
-                        Attach::Equals => format!("{}=x", flag.name),
-                        _ => flag.name.to_string(),
+                for (name, flag) in table.names.iter() {
+                    let word = match table.flags[*flag].attach {
+                        Attach::Equals => format!("{name}=x"),
+                        _ => name.to_string(),
                     };
-                    let (name, _) = found(table, &word).unwrap();
-                    assert_eq!(name, flag.name, "in {}", rule.tool);
+                    let (found, _) = found(table, &word).unwrap();
+                    assert_eq!(found, *name, "in {}", rule.tool);
                 }
             }
         }
