@@ -10,6 +10,7 @@ use crate::paths::{Bytes, RootPath, Roots};
 use crate::wire::blocking::Frame;
 use crate::wire::frame::{MAX_DATA_BYTES, OUTPUTS, STDERR};
 use crate::wire::messages::{Finished, FromClient, Stamp, Submit, ToClient};
+use crate::wire::packed;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -106,7 +107,7 @@ impl Session<'_> {
                 Frame::Data(_, channel, bytes) => {
                     let index = channel - OUTPUTS;
                     if this.packed.contains(&index) {
-                        let plain = zstd::bulk::decompress(bytes, MAX_DATA_BYTES);
+                        let plain = packed::unpack(bytes, MAX_DATA_BYTES);
                         this.commit
                             .write(index, &plain.map_err(SessionError::Packed)?)?;
                     } else {

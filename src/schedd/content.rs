@@ -8,6 +8,7 @@ use crate::job::Digest;
 use crate::paths::Bytes;
 use crate::wire::frame::FrameError;
 use crate::wire::messages::{SentWhy, ToPod};
+use crate::wire::packed;
 use rustix::fs::OFlags;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,8 +20,6 @@ use std::path::PathBuf;
 const PIECE_BYTES: usize = 256 << 10;
 /// Bytes to read before others have their turn.
 const TURN_BYTES: usize = 1 << 20;
-/// zstd's fastest ordinary level.
-const LEVEL: i32 = 1;
 
 /// A file that is being read.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Reading {
         }
         Some(Piece {
             digest: self.source.digest,
-            packed: zstd::bulk::compress(&bytes, LEVEL).ok()?,
+            packed: packed::pack(&bytes).ok()?,
             last: last.then(|| self.source.clone()),
         })
     }

@@ -9,6 +9,7 @@ use crate::paths::{RootId, Roots};
 use crate::sched::RunId;
 use crate::wire::files::EntryKind;
 use crate::wire::messages::{LastJob, MirrorStatus, Sent, SentWhy, ToPod};
+use crate::wire::packed;
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -170,7 +171,7 @@ impl Flow {
 
     fn count(&mut self, packed: &[u8]) -> u64 {
         self.counts.sent_bytes += packed.len() as u64;
-        let bytes = unpacked_bytes(packed);
+        let bytes = packed::unpacked_bytes(packed);
         self.counts.content_bytes += bytes;
         bytes
     }
@@ -234,12 +235,6 @@ impl List {
         }
         later.into_iter().map(|it| it.source.digest).collect()
     }
-}
-
-/// How large content is, unpacked, as it says itself.
-fn unpacked_bytes(packed: &[u8]) -> u64 {
-    let told = zstd::zstd_safe::get_frame_content_size(packed);
-    told.ok().flatten().unwrap_or(packed.len() as u64)
 }
 
 pub(super) fn micros(time: Duration) -> u64 {

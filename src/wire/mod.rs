@@ -6,6 +6,7 @@ pub mod codec;
 pub mod files;
 pub mod frame;
 pub mod messages;
+pub mod packed;
 pub mod socket;
 pub mod status;
 pub mod stream;

@@ -11,13 +11,12 @@ use crate::job::{Digest, Job, Role, Written, Wrote};
 use crate::paths::{Bytes, RootId, RootPath};
 use crate::wire::frame::OUTPUTS;
 use crate::wire::messages::FromPod;
+use crate::wire::packed;
 use rustix::fd::OwnedFd;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// zstd's fastest ordinary level: an object halves in the time of a look-up or two.
-const LEVEL: i32 = 1;
 /// zstd adds at most 1/256 and a head to what cannot be made smaller (ZSTD_compressBound).
 const ROOM_TO_GROW: usize = 4 << 10;
 
@@ -159,7 +158,7 @@ impl Outputs<'_> {
                 piece.truncate(filled);
                 hasher.update(&piece);
                 if packed && !piece.is_empty() {
-                    piece = zstd::bulk::compress(&piece, LEVEL)?;
+                    piece = packed::pack(&piece)?;
                 }
                 Ok::<_, io::Error>((file, hasher, piece))
             });
@@ -187,7 +186,7 @@ impl Outputs<'_> {
 
     fn pack(&self, piece: Vec<u8>) -> io::Result<Vec<u8>> {
         match self.packed() {
-            true => zstd::bulk::compress(&piece, LEVEL),
+            true => packed::pack(&piece),
             false => Ok(piece),
         }
     }

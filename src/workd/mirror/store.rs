@@ -6,6 +6,7 @@
 use super::Command;
 use crate::job::Digest;
 use crate::paths::Bytes;
+use crate::wire::packed;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -174,7 +175,7 @@ impl Store {
                 file: File::create(&part)?,
             },
         };
-        let bytes = zstd::bulk::decompress(packed, MOST_PIECE_BYTES)?;
+        let bytes = packed::unpack(packed, MOST_PIECE_BYTES)?;
         coming.hasher.update(&bytes);
         coming.file.write_all(&bytes)?;
         if !last {
