@@ -140,10 +140,15 @@ impl Roots {
     /// Where `path`, taken from `cwd` if it is relative, lies below a root; none if outside all.
     pub fn locate(&self, cwd: &Path, path: &Path) -> Option<RootPath> {
         let whole = normalise(&cwd.join(path));
-        self.iter().find_map(|(root, directory)| {
-            let below = whole.strip_prefix(directory).ok()?.into();
-            Some(RootPath { root, below })
-        })
+        let (root, below) = self.holder(whole.as_os_str().as_bytes())?;
+        let below = below.into();
+        Some(RootPath { root, below })
+    }
+
+    /// The root that holds a normal path, and what of the path is below it.
+    pub fn holder<'a>(&self, path: &'a [u8]) -> Option<(RootId, &'a [u8])> {
+        let mut roots = (0u16..).map(RootId).zip(&self.0);
+        roots.find_map(|(root, dir)| Some((root, below(&dir.0, path)?)))
     }
 
     /// The path on the hub; none for a root that these roots do not have.
@@ -159,26 +164,52 @@ impl Roots {
 
 /// Removes `.`, `..` and doubled slashes by their text alone, as `realpath -ms` would.
 pub fn normalise(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut clean = PathBuf::new();
-    for part in path.components() {
+    let path = path.as_os_str().as_bytes();
+    let is_absolute = path.starts_with(b"/");
+    let mut clean: Vec<u8> = Vec::with_capacity(path.len());
+    for part in path.split(|byte| *byte == b'/') {
+        let above = clean.iter().rposition(|byte| *byte == b'/');
+        let last = &clean[above.map_or(0, |slash| slash + 1)..];
         match part {
-            Component::ParentDir
-                if matches!(clean.components().next_back(), Some(Component::Normal(_))) =>
-            {
-                clean.pop();
+            b"" | b"." => {}
+            b".." if is_absolute && clean.is_empty() => {}
+            b".." if !last.is_empty() && last != b".." => clean.truncate(above.unwrap_or(0)),
+            part => {
+                if is_absolute || !clean.is_empty() {
+                    clean.push(b'/');
+                }
+                clean.extend(part);
             }
-            Component::ParentDir if clean.has_root() => {}
-            Component::CurDir => {}
-            other => clean.push(other),
         }
     }
-    clean
+    if is_absolute && clean.is_empty() {
+        clean.push(b'/');
+    }
+    OsString::from_vec(clean).into()
+}
+
+/// Whether [`normalise`] has nothing to do to an absolute path.
+pub fn is_normal(path: &[u8]) -> bool {
+    let Some(rest) = path.strip_prefix(b"/") else {
+        return false;
+    };
+    let mut parts = rest.split(|byte| *byte == b'/');
+    rest.is_empty() || !parts.any(|part| matches!(part, b"" | b"." | b".."))
+}
+
+/// What of a normal path is below a normal directory: nothing if it is the directory itself.
+pub fn below<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+    match path.strip_prefix(dir)? {
+        [] => Some(&[]),
+        [b'/', below @ ..] => Some(below),
+        rest => (dir == b"/").then_some(rest),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn normalises_by_text() {
@@ -190,6 +221,35 @@ mod tests {
             ("/", "/"),
         ] {
             assert_eq!(normalise(Path::new(given)), Path::new(clean), "{given}");
+        }
+    }
+
+    /// As the standard library's idea of components has it.
+    fn by_components(path: &Path) -> PathBuf {
+        use std::path::Component;
+        let mut clean = PathBuf::new();
+        for part in path.components() {
+            match (part, clean.components().next_back()) {
+                (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+                (Component::ParentDir, Some(Component::Normal(_))) => drop(clean.pop()),
+                (part, _) => clean.push(part),
+            }
+        }
+        clean
+    }
+
+    proptest! {
+        #[test]
+        fn normal_paths(path in "(/|a|b|\\.|\\.\\.){0,12}", dir in "/(a|b)?(/a)?") {
+            let clean = normalise(Path::new(&path));
+            let wanted = by_components(Path::new(&path)).into_os_string();
+            prop_assert_eq!(clean.as_os_str(), wanted.as_os_str());
+            let is_clean = path.starts_with('/') && clean.as_os_str() == path.as_str();
+            prop_assert_eq!(is_normal(path.as_bytes()), is_clean);
+            let dir = normalise(Path::new(&dir));
+            let under = below(dir.as_os_str().as_bytes(), clean.as_os_str().as_bytes());
+            let under = under.map(|below| Path::new(OsStr::from_bytes(below)));
+            prop_assert_eq!(under, clean.strip_prefix(&dir).ok());
         }
     }
 

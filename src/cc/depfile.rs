@@ -2,8 +2,13 @@
 //! may have read: files of the roots, and the system directories that the tool's identity covers.
 //! Anything else was the pod's own, which the hub may not have, or have otherwise.
 
-use crate::paths::{Bytes, Roots, normalise};
+use crate::paths::{Bytes, Roots, below, is_normal, normalise};
 use crate::rules::Text;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What a job may have read.
@@ -25,81 +30,145 @@ impl Known<'_> {
         roots: &Roots,
         covered: &[Bytes],
     ) -> Option<PathBuf> {
-        names(depfile).into_iter().find_map(|name| {
-            let path = self.cwd.join(name.as_path());
-            let is_shared =
-                roots.locate(self.cwd, &path).is_some() || self.is_system(&path, covered);
-            (!is_shared || std::fs::symlink_metadata(&path).is_err()).then_some(path)
+        let mut disk = Disk::default();
+        let mut names = Names::of(depfile);
+        names.find_map(|name| {
+            let path = match name.first() {
+                Some(b'/') => name,
+                _ => {
+                    let path = self.cwd.join(OsStr::from_bytes(&name));
+                    Cow::Owned(path.as_os_str().as_bytes().to_vec())
+                }
+            };
+            let is_fine = self.is_shared(&path, roots, covered) && disk.has(&path);
+            (!is_fine).then(|| OsStr::from_bytes(&path).into())
         })
     }
 
-    fn is_system(&self, path: &Path, covered: &[Bytes]) -> bool {
-        let whole = normalise(path);
+    fn is_shared(&self, path: &[u8], roots: &Roots, covered: &[Bytes]) -> bool {
+        let whole = match is_normal(path) {
+            true => Cow::Borrowed(Path::new(OsStr::from_bytes(path))),
+            false => Cow::Owned(normalise(Path::new(OsStr::from_bytes(path)))),
+        };
+        let bytes = whole.as_os_str().as_bytes();
+        // Most names are told without a look at their parts.
+        roots.holder(bytes).is_some()
+            || covered.iter().any(|dir| below(&dir.0, bytes).is_some())
+            || self.is_system(&whole, covered)
+    }
+
+    fn is_system(&self, whole: &Path, covered: &[Bytes]) -> bool {
         if covered.is_empty() {
             return self.system.iter().any(|dir| whole.starts_with(&**dir));
         }
         let is_below = |whole: &Path| covered.iter().any(|it| whole.starts_with(it.as_path()));
         // The real name is asked for only where the written one does not tell.
-        is_below(&whole) || whole.canonicalize().is_ok_and(|real| is_below(&real))
+        is_below(whole) || whole.canonicalize().is_ok_and(|real| is_below(&real))
+    }
+}
+
+/// Tells what is there. Hundreds of names lie in a few directories, which are looked up once each.
+#[derive(Default)]
+struct Disk {
+    /// Directories by name, and none where it cannot be opened; the latest last.
+    dirs: Vec<(Vec<u8>, Option<OwnedFd>)>,
+}
+
+/// Directories that are kept open at a time.
+const MOST_DIRS: usize = 32;
+
+impl Disk {
+    fn has(&mut self, path: &[u8]) -> bool {
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let (dir, name) = path.split_at(slash.map_or(0, |slash| slash + 1));
+        let known = self.dirs.iter().rposition(|(known, _)| known == dir);
+        let at = known.unwrap_or_else(|| {
+            if self.dirs.len() == MOST_DIRS {
+                self.dirs.remove(0);
+            }
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = openat(CWD, OsStr::from_bytes(dir), flags, Mode::empty());
+            self.dirs.push((dir.to_vec(), opened.ok()));
+            self.dirs.len() - 1
+        });
+        // (With EACCESS there is no other user to be asked for, which the kernel would make for that.)
+        let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
+        let is_there = |dir| accessat(dir, OsStr::from_bytes(name), Access::EXISTS, flags).is_ok();
+        self.dirs[at].1.as_ref().is_some_and(is_there)
     }
 }
 
 /// All prerequisites, in the order in which they stand.
-fn names(depfile: &[u8]) -> Vec<Bytes> {
-    let mut found = Vec::new();
-    let mut in_targets = true;
-    for word in words(depfile) {
-        match word {
-            Word::Text(_) if in_targets => {}
-            Word::Text(name) => found.push(Bytes(name)),
-            Word::Target => in_targets = false,
-            Word::EndOfRule => in_targets = true,
-        }
+struct Names<'a> {
+    rest: &'a [u8],
+    in_targets: bool,
+}
+
+impl<'a> Names<'a> {
+    fn of(depfile: &'a [u8]) -> Self {
+        let (rest, in_targets) = (depfile, true);
+        Self { rest, in_targets }
     }
-    found
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = Cow<'a, [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some((word, rest)) = word(self.rest) {
+            self.rest = rest;
+            match word {
+                Word::Text(_) if self.in_targets => {}
+                Word::Text(name) => return Some(name),
+                Word::Target => self.in_targets = false,
+                Word::EndOfRule => self.in_targets = true,
+            }
+        }
+        None
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Word {
-    Text(Vec<u8>),
+enum Word<'a> {
+    Text(Cow<'a, [u8]>),
     /// A word with a colon at its end.
     Target,
     EndOfRule,
 }
 
-fn words(text: &[u8]) -> Vec<Word> {
-    let mut words = Vec::new();
-    let mut word = Vec::new();
-    let mut rest = text.iter().copied().peekable();
-    let end = |word: &mut Vec<u8>, words: &mut Vec<Word>| {
-        if let Some(name) = Some(std::mem::take(word)).filter(|word| !word.is_empty()) {
-            words.push(match name.strip_suffix(b":") {
-                Some(_) => Word::Target,
-                None => Word::Text(name),
-            });
-        }
-    };
-    while let Some(byte) = rest.next() {
-        match (byte, rest.peek().copied()) {
-            (b'\\', Some(b'\n')) => {
-                rest.next();
-                end(&mut word, &mut words);
-            }
-            (b'\\', Some(b'\r')) => {}
-            (b'\\', Some(next @ (b' ' | b'#' | b':'))) | (b'$', Some(next @ b'$')) => {
-                rest.next();
-                word.push(next);
-            }
-            (b' ' | b'\t' | b'\r', _) => end(&mut word, &mut words),
-            (b'\n', _) => {
-                end(&mut word, &mut words);
-                words.push(Word::EndOfRule);
-            }
-            (byte, _) => word.push(byte),
+/// The next word, and what comes after it.
+fn word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
+    let mut rest = text;
+    loop {
+        match rest {
+            [] => return None,
+            [b'\n', after @ ..] => return Some((Word::EndOfRule, after)),
+            [b'\\', b'\r', b'\n', after @ ..]
+            | [b'\\', b'\n', after @ ..]
+            | [b' ' | b'\t' | b'\r', after @ ..] => rest = after,
+            _ => break,
         }
     }
-    end(&mut word, &mut words);
-    words
+    let start = rest;
+    let mut word = Cow::Borrowed(&start[..0]);
+    loop {
+        // What stands for a byte, and how many bytes stand for it.
+        let (byte, length) = match rest {
+            [] | [b' ' | b'\t' | b'\r' | b'\n', ..] => break,
+            [b'\\', b'\n', ..] | [b'\\', b'\r', b'\n', ..] => break,
+            [b'\\', next @ (b' ' | b'#' | b':'), ..] | [b'$', next @ b'$', ..] => (*next, 2),
+            [byte, ..] => (*byte, 1),
+        };
+        rest = &rest[length..];
+        match (&mut word, length) {
+            (Cow::Borrowed(plain), 1) => *plain = &start[..plain.len() + 1],
+            (word, _) => word.to_mut().push(byte),
+        }
+    }
+    match word.strip_suffix(b":") {
+        Some(_) => Some((Word::Target, rest)),
+        None => Some((Word::Text(word), rest)),
+    }
 }
 
 #[cfg(test)]
@@ -118,10 +187,14 @@ mod tests {
             ("a.o b.o : a.c\r\nb: c", &["a.c", "c"]),
             ("x: a\\ b.h c\\#d.h $$e.h", &["a b.h", "c#d.h", "$e.h"]),
             ("x: a\\b.h", &["a\\b.h"]),
+            ("x: a\\\r\n b\\ \\\n c$d\\#", &["a", "b ", "c$d#"]),
+            ("x: \\\n\\\n", &[]),
         ] {
             // A colon on its own ends the targets, too.
-            let found = names(text.replace(" :", ":").as_bytes());
-            let found: Vec<_> = found.iter().map(|name| name.display()).collect();
+            let text = text.replace(" :", ":");
+            let found = Names::of(text.as_bytes()).map(|name| Bytes::from(&*name));
+            let found: Vec<_> = found.collect();
+            let found: Vec<_> = found.iter().map(Bytes::display).collect();
             assert_eq!(found, wanted, "{text:?}");
         }
     }
