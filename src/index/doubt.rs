@@ -4,7 +4,8 @@
 //!
 //! - an event on a file voids its digest, and no stat brings it back: one that shows nothing may
 //!   come from a store through a mapping, or from two writes within the file system's tick;
-//! - an event on a name that is not known, or on a directory, has the directory listed again;
+//! - an event on a directory has the one that holds it listed again. (Not one on a name that came:
+//!   where a thousand objects lie in one directory, each would have them all listed);
 //! - `#` and a number is how the kernel calls a file that was opened without a name and linked
 //!   later: the names of that inode are meant;
 //! - content written under a name that is gone: a file that was linked to another name and
@@ -123,10 +124,8 @@ impl Ears {
                 // What it holds may have become readable, or unreadable.
                 self.doubt.list(&path, Scope::Stats);
             }
-        } else if is_known {
+        } else if is_known || number.is_none() || flags.intersects(names) {
             self.doubt.look(&path, Sure::Void);
-        } else {
-            self.doubt.list(dir, Scope::Names);
         }
         if number.is_none() && !flags.contains(ReadFlags::ISDIR) {
             self.remember(dir, path, flags, is_known);
