@@ -71,7 +71,7 @@ impl Index {
         self.give_up();
         self.follow_links();
         self.table.remember();
-        self.known.clear();
+        self.known = cache::Known::new();
         self.void.clear();
         self.restless.clear();
         if self.ears.doubt.is_empty() {

@@ -27,6 +27,7 @@ use anyhow::Context;
 use shown::change;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
+use std::slice;
 use std::time::Instant;
 
 /// About so many bytes of names in one message.
@@ -175,17 +176,27 @@ impl Mirror {
                 self.told[number].again = again;
                 let sent = self.sent_bytes - sent;
                 tracing::debug!("{} changes go with {sent} bytes of content", list.len());
-                send_list(root, list, More::Nothing, tell)?;
+                let mut parts = Parts::of(root);
+                list.into_iter()
+                    .try_for_each(|change| parts.add(change, tell))?;
+                parts.end(More::Nothing, tell)?;
                 continue;
             }
             let all = index.changes_since(0);
             let all = all.context("the index has lost its beginning")?;
-            let mut list: Vec<Change> = all.map(|(name, it)| change(name, it)).collect();
-            at_once(&mut list, learned);
-            told.resting = restless.close(root, &mut list);
-            // What a mirror holds from before is not known here: it asks for the rest.
-            self.has.extend(list.iter().filter_map(digest));
-            send_list(root, list, More::Everything, tell)?;
+            // Name by name: all of them at once would take more room than the index.
+            told.resting.clear();
+            let mut parts = Parts::of(root);
+            for (name, it) in all {
+                let mut change = change(name, it);
+                at_once(slice::from_mut(&mut change), learned);
+                told.resting
+                    .append(&mut restless.close(root, slice::from_mut(&mut change)));
+                // What a mirror holds from before is not known here: it asks for the rest.
+                self.has.extend(digest(&change));
+                parts.add(change, tell)?;
+            }
+            parts.end(More::Everything, tell)?;
         }
         self.forget(indexes);
         Ok(())
@@ -279,30 +290,46 @@ fn at_once(list: &mut [Change], learned: Option<&Learned>) {
         .for_each(|change| change.later &= learned.is_some());
 }
 
-fn send_list(root: RootId, list: Vec<Change>, end: More, tell: Tell<'_>) -> anyhow::Result<()> {
-    let (mut part, mut bytes) = (Vec::new(), 0);
-    for change in list {
-        bytes += change.name.as_os_str().len() + 64;
-        if let Some(EntryKind::Link { target }) = change.entry.as_ref().map(|entry| &entry.what) {
-            bytes += target.as_os_str().len();
-        }
-        part.push(change);
-        if bytes > PART_BYTES {
-            let changes = std::mem::take(&mut part);
-            bytes = 0;
-            tell(&ToPod::Changes {
-                root,
-                changes,
-                more: More::Part,
-            })?;
+/// A list on its way, in messages of about [`PART_BYTES`].
+struct Parts {
+    root: RootId,
+    changes: Vec<Change>,
+    bytes: usize,
+}
+
+impl Parts {
+    fn of(root: RootId) -> Self {
+        Self {
+            root,
+            changes: Vec::new(),
+            bytes: 0,
         }
     }
-    tell(&ToPod::Changes {
-        root,
-        changes: part,
-        more: end,
-    })?;
-    Ok(())
+
+    fn add(&mut self, change: Change, tell: Tell<'_>) -> Result<(), FrameError> {
+        self.bytes += change.name.as_os_str().len() + 64;
+        if let Some(EntryKind::Link { target }) = change.entry.as_ref().map(|entry| &entry.what) {
+            self.bytes += target.as_os_str().len();
+        }
+        self.changes.push(change);
+        match self.bytes > PART_BYTES {
+            true => self.tell(More::Part, tell),
+            false => Ok(()),
+        }
+    }
+
+    fn end(mut self, end: More, tell: Tell<'_>) -> Result<(), FrameError> {
+        self.tell(end, tell)
+    }
+
+    fn tell(&mut self, more: More, tell: Tell<'_>) -> Result<(), FrameError> {
+        self.bytes = 0;
+        tell(&ToPod::Changes {
+            root: self.root,
+            changes: std::mem::take(&mut self.changes),
+            more,
+        })
+    }
 }
 
 fn digest(change: &Change) -> Option<Digest> {

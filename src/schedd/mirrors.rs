@@ -3,6 +3,7 @@
 use super::content::{Answer, Asked, Source};
 use super::identity::Own;
 use super::ledger::{Flow, List};
+use super::memory;
 use super::mirror::{self, Indexes, Mirror, Tell};
 use super::outbox::Outbox;
 use super::reading;
@@ -66,6 +67,7 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     let noted = (pod.mirror.take_noted(), &state.ledger);
     let awaits = list.end(&mut pod.flow, &mut told, noted);
     state.ledger.begin(None, told, awaits);
+    tokio::task::spawn_local(memory::give_back_soon());
     Ok(())
 }
 

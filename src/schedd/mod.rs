@@ -15,6 +15,7 @@ mod identity;
 mod jail;
 mod ledger;
 mod left_out;
+mod memory;
 pub(crate) mod mirror;
 mod mirrors;
 mod mounts;
