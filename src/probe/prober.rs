@@ -115,6 +115,7 @@ pub struct Prober {
     watched: BTreeSet<PathBuf>,
     seen: Seen,
     round: u64,
+    looks: u64,
 }
 
 impl Prober {
@@ -131,6 +132,7 @@ impl Prober {
             watched: directories(path).collect(),
             seen: Seen::new(),
             round: 0,
+            looks: 0,
         }
     }
 
@@ -262,7 +264,14 @@ impl Prober {
         self.watched.iter().cloned().collect()
     }
 
+    /// How often it has looked at anything closer: as long as that is the same, so is what is to be
+    /// watched.
+    pub fn looks(&self) -> u64 {
+        self.looks
+    }
+
     fn probe_batch(&mut self, asks: &[Ask<'_>], in_parts: bool) -> Vec<Result<Found, ProbeError>> {
+        self.looks += 1;
         let looked = now();
         for directory in &self.watched {
             self.seen.note(directory);

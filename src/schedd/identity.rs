@@ -8,7 +8,7 @@ use crate::paths::Bytes;
 use crate::probe::{Closure, Found, Prober, Watch, default_cache};
 use crate::rules::RuleSet;
 use crate::wire::messages::OfferedTool;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -89,6 +89,8 @@ pub(super) struct Identities {
     known: RefCell<BTreeMap<Key, Answer>>,
     /// All directories ever looked at: what one tool's probe drops, another's would add again.
     looked_at: RefCell<BTreeSet<PathBuf>>,
+    /// [`Prober::looks`] when these were watched last.
+    followed: Cell<u64>,
     /// On these; none where the kernel gives none, then [`FRESH`] alone decides.
     watch: RefCell<Option<Watch>>,
     /// One probe at a time: a burst of jobs at a build's start asks once.
@@ -104,6 +106,7 @@ impl Identities {
             relaxed,
             known: RefCell::default(),
             looked_at: RefCell::default(),
+            followed: Cell::default(),
             watch: RefCell::new(Watch::new().ok()),
             turn: tokio::sync::Mutex::default(),
         }
@@ -133,6 +136,10 @@ impl Identities {
 
     /// Watches what was looked at. True if some of that was not watched while it was looked at.
     fn follow(&self) -> bool {
+        let looks = self.lock().looks();
+        if self.followed.replace(looks) == looks {
+            return false;
+        }
         self.looked_at.borrow_mut().extend(self.lock().watched());
         let watched: Vec<PathBuf> = self.looked_at.borrow().iter().cloned().collect();
         let mut watch = self.watch.borrow_mut();
