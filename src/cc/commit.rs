@@ -6,16 +6,18 @@
 //! state was fixed (a source edited while the job ran is newer), the primary output comes last.
 
 mod newer;
+mod temporary;
 
 use crate::job::{Digest, Role, Written};
 use crate::wire::messages::Stamp;
 use newer::remove_unless_newer;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use temporary::Aside;
+pub use temporary::temporary_of;
 
 /// A failed commit, naming the file.
 #[derive(Debug, thiserror::Error)]
@@ -237,13 +239,9 @@ impl Content {
             ) => {}
             Err(error) => return Err(failed("write into", dir)(error.into())),
         }
-        let named = temporary_in(dir, path);
-        let flags =
-            OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(CWD, &named, flags, Mode::from(0o600))
-            .map_err(|error| failed("write into", dir)(error.into()))?;
+        let (file, named) = temporary::named(dir, path).map_err(failed("write into", dir))?;
         Ok(Self {
-            file: file.into(),
+            file,
             named: Some(named),
             hasher,
         })
@@ -269,13 +267,18 @@ impl Content {
                 last_modification: time,
             },
         )?;
-        let named = match self.named.take() {
-            Some(named) => named,
-            // The usual first build: nothing is there, one call names the file.
-            None if link(&self.file, path).is_ok() => return Ok(()),
-            None => name_aside(&self.file, path)?,
-        };
-        replace(&named, path).inspect_err(|_| drop(std::fs::remove_file(&named)))
+        if let Some(named) = self.named.take() {
+            return std::fs::rename(&named, path)
+                .inspect_err(|_| drop(std::fs::remove_file(&named)));
+        }
+        // The usual first build: nothing is there, one call names the file.
+        if temporary::link(&self.file, path).is_ok() {
+            return Ok(());
+        }
+        let aside = Aside::of(path);
+        aside.make(|named| temporary::link(&self.file, named))?;
+        let named = &aside.named;
+        replace(named, path).inspect_err(|_| drop(std::fs::remove_file(named)))
     }
 }
 
@@ -286,20 +289,6 @@ impl Drop for Content {
             let _ = std::fs::remove_file(named);
         }
     }
-}
-
-/// Gives an unnamed file the temporary name of `path`. One that is already there was left by a
-/// wrapper that was killed between its last two calls: it is swept.
-fn name_aside(file: &File, path: &Path) -> io::Result<PathBuf> {
-    let named = temporary_of(path);
-    match link(file, &named) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            std::fs::remove_file(&named)?;
-            link(file, &named)?;
-        }
-        other => other?,
-    }
-    Ok(named)
 }
 
 /// Puts the file named `named` in the place of the one at `path`, in one step for every reader.
@@ -313,33 +302,6 @@ fn replace(named: &Path, path: &Path) -> io::Result<()> {
         return std::fs::remove_file(named);
     }
     std::fs::rename(named, path)
-}
-
-fn link(file: &File, path: &Path) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let own = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    Ok(rustix::fs::linkat(
-        CWD,
-        own,
-        CWD,
-        path,
-        AtFlags::SYMLINK_FOLLOW,
-    )?)
-}
-
-/// `.cpods-<16 hex digits>.tmp` beside `path`: the same for the same output, so that the next
-/// commit of that output sweeps what a killed wrapper left.
-pub fn temporary_of(path: &Path) -> PathBuf {
-    temporary_in(path.parent().unwrap_or(path), path)
-}
-
-/// The same in a directory further up: told apart by the whole way from there, since files of one
-/// name in directories that are still to be made wait in the same place.
-fn temporary_in(dir: &Path, path: &Path) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    let way = path.strip_prefix(dir).unwrap_or(path);
-    let digest = Digest::of(way.as_os_str().as_bytes()).to_string();
-    dir.join(format!(".cpods-{}.tmp", &digest[..16]))
 }
 
 /// The nearest directory above that is there now.
@@ -359,13 +321,9 @@ fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 fn put_symlink(path: &Path, target: &Path) -> io::Result<()> {
-    let named = temporary_of(path);
-    match std::fs::remove_file(&named) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::os::unix::fs::symlink(target, &named)?;
-    std::fs::rename(&named, path)
+    let aside = Aside::of(path);
+    aside.make(|named| std::os::unix::fs::symlink(target, named))?;
+    std::fs::rename(&aside.named, path)
 }
 
 #[cfg(test)]

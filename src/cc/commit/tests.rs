@@ -71,6 +71,56 @@ fn what_a_killed_wrapper_left_is_swept() {
 }
 
 #[test]
+fn what_a_living_wrapper_has_set_aside_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    std::fs::write(&path, "old").unwrap();
+    let other = Aside::of(&path);
+    other.make(|named| std::fs::write(named, "others")).unwrap();
+    assert_eq!(other.named, temporary_of(&path));
+    commit_one(&path, b"new", Digest::of(b"new")).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    assert_eq!(std::fs::read(&other.named).unwrap(), b"others");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn files_that_cannot_be_without_a_name_have_one_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    let (_one, first) = temporary::named(dir.path(), &path).unwrap();
+    let (two, second) = temporary::named(dir.path(), &path).unwrap();
+    assert!(first == temporary_of(&path) && second != first);
+    // Of one that is dead the name is taken, with what it left.
+    drop(two);
+    std::fs::write(&first, "others").unwrap();
+    let (_two, again) = temporary::named(dir.path(), &path).unwrap();
+    assert_eq!(again, second);
+    assert_eq!(std::fs::read(&first).unwrap(), b"others");
+}
+
+#[test]
+fn many_that_write_one_output_all_put_it_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.o");
+    let write = |letter: u8| {
+        let content = vec![letter; 10_000];
+        for _ in 0..200 {
+            commit_one(&path, &content, Digest::of(&content)).unwrap();
+        }
+    };
+    // One of these names is of the process: of more than two threads some would share it.
+    std::thread::scope(|scope| {
+        for letter in [b'a', b'b'] {
+            scope.spawn(move || write(letter));
+        }
+    });
+    let left = std::fs::read(&path).unwrap();
+    assert!(left.len() == 10_000 && left.iter().all(|byte| *byte == left[0]));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn the_primary_output_comes_last() {
     let roles = [
         Some(Role::Output),
@@ -256,11 +306,11 @@ fn nothing_is_seen_of_a_job_that_is_given_up() {
 #[test]
 fn files_that_wait_in_one_directory_have_names_of_their_own() {
     let dir = Path::new("/root");
-    let inner = temporary_in(dir, Path::new("/root/new/a.o"));
-    let other = temporary_in(dir, Path::new("/root/more/a.o"));
+    let inner = temporary::temporary_in(dir, Path::new("/root/new/a.o"));
+    let other = temporary::temporary_in(dir, Path::new("/root/more/a.o"));
     assert!(inner != other && inner.parent() == Some(dir));
     let beside = Path::new("/root/a.o");
-    assert_eq!(temporary_in(dir, beside), temporary_of(beside));
+    assert_eq!(temporary::temporary_in(dir, beside), temporary_of(beside));
 }
 
 #[test]
