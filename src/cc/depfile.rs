@@ -91,10 +91,14 @@ impl Disk {
             self.dirs.push((dir.to_vec(), opened.ok()));
             self.dirs.len() - 1
         });
-        // (With EACCESS there is no other user to be asked for, which the kernel would make for that.)
+        // Asked for the user who opens files, which takes the kernel no other credentials first.
         let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
         let is_there = |dir| accessat(dir, OsStr::from_bytes(name), Access::EXISTS, flags).is_ok();
+        // Where this cannot be asked (before Linux 5.8; no more open files) it is no answer.
         self.dirs[at].1.as_ref().is_some_and(is_there)
+            || Path::new(OsStr::from_bytes(path))
+                .symlink_metadata()
+                .is_ok()
     }
 }
 
@@ -165,9 +169,11 @@ fn word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
             (word, _) => word.to_mut().push(byte),
         }
     }
-    match word.strip_suffix(b":") {
-        Some(_) => Some((Word::Target, rest)),
-        None => Some((Word::Text(word), rest)),
+    // An escaped colon is of the name.
+    let raw = &start[..start.len() - rest.len()];
+    match raw.ends_with(b":") && !raw.ends_with(b"\\:") {
+        true => Some((Word::Target, rest)),
+        false => Some((Word::Text(word), rest)),
     }
 }
 
@@ -189,6 +195,7 @@ mod tests {
             ("x: a\\b.h", &["a\\b.h"]),
             ("x: a\\\r\n b\\ \\\n c$d\\#", &["a", "b ", "c$d#"]),
             ("x: \\\n\\\n", &[]),
+            ("x: a\\: b", &["a:", "b"]),
         ] {
             // A colon on its own ends the targets, too.
             let text = text.replace(" :", ":");
@@ -217,6 +224,7 @@ mod tests {
             found.map(|path| path.strip_prefix(&root).unwrap_or(&path).to_owned())
         };
         assert_eq!(first("a.h /usr/include/stdio.h"), None);
+        assert_eq!(first("./ /usr/include/"), None);
         assert_eq!(first("a.h b.h").unwrap(), Path::new("b.h"));
         assert!(first("../out.h").is_some());
         assert!(first("/etc/passwd").is_some());

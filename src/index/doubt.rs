@@ -4,8 +4,9 @@
 //!
 //! - an event on a file voids its digest, and no stat brings it back: one that shows nothing may
 //!   come from a store through a mapping, or from two writes within the file system's tick;
-//! - an event on a directory has the one that holds it listed again. (Not one on a name that came:
-//!   where a thousand objects lie in one directory, each would have them all listed);
+//! - an event on a directory has the one that holds it listed again, and so has one on a name that
+//!   is a surprise. (Not one on a file that is made: where a thousand objects lie in one directory,
+//!   each would have them all listed);
 //! - `#` and a number is how the kernel calls a file that was opened without a name and linked
 //!   later: the names of that inode are meant;
 //! - content written under a name that is gone: a file that was linked to another name and
@@ -124,8 +125,11 @@ impl Ears {
                 // What it holds may have become readable, or unreadable.
                 self.doubt.list(&path, Scope::Stats);
             }
-        } else if is_known || number.is_none() || flags.intersects(names) {
+        } else if is_known || flags.contains(ReadFlags::CREATE) {
             self.doubt.look(&path, Sure::Void);
+        } else if flags.intersects(names) {
+            // Where a directory folds case it may have it under another spelling.
+            self.doubt.list(dir, Scope::Names);
         }
         if number.is_none() && !flags.contains(ReadFlags::ISDIR) {
             self.remember(dir, path, flags, is_known);

@@ -264,8 +264,8 @@ impl Prober {
         self.watched.iter().cloned().collect()
     }
 
-    /// How often it has looked at anything closer: as long as that is the same, so is what is to be
-    /// watched.
+    /// How often it has looked at anything closer: as long as that is the same, nothing has come to
+    /// what is to be watched.
     pub fn looks(&self) -> u64 {
         self.looks
     }

@@ -70,6 +70,15 @@ impl Watch {
         result.map(|()| !numbers.is_subset(&old))
     }
 
+    /// Whether all directories are still those that are watched. One whose way was changed above it,
+    /// or over which something was mounted, raises no event.
+    pub fn are_in_place(&self) -> bool {
+        let mut watched = self.watched.iter();
+        watched.all(|(directory, number)| {
+            inotify::add_watch(&self.inotify, directory, events()).is_ok_and(|now| now == *number)
+        })
+    }
+
     /// Whether anything changed since the last call; never waits.
     ///
     /// # Errors
@@ -165,6 +174,7 @@ mod tests {
         assert!(watch.follow(&[at("two")]).unwrap());
         assert!(!changed(&mut watch, || touch(&at("one/a"))));
         assert!(changed(&mut watch, || touch(&at("two/a"))));
+        assert!(watch.are_in_place());
         // A directory that was replaced is watched again.
         fs::rename(at("two"), at("old")).unwrap();
         fs::create_dir(at("two")).unwrap();
@@ -172,5 +182,15 @@ mod tests {
         assert!(watch.follow(&[at("two")]).unwrap());
         assert!(!changed(&mut watch, || touch(&at("old/b"))));
         assert!(changed(&mut watch, || touch(&at("two/b"))));
+        // One that went with the directory above it raises nothing.
+        fs::create_dir_all(at("top/in")).unwrap();
+        watch.follow(&[at("top/in")]).unwrap();
+        watch.take().unwrap();
+        fs::rename(at("top"), at("gone")).unwrap();
+        fs::create_dir_all(at("top/in")).unwrap();
+        assert!(!watch.take().unwrap());
+        assert!(!watch.are_in_place());
+        assert!(watch.follow(&[at("top/in")]).unwrap());
+        assert!(watch.are_in_place());
     }
 }

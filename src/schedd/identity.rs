@@ -122,6 +122,10 @@ impl Identities {
         if let Some(known) = self.fresh(&key) {
             return known;
         }
+        if self.watch.borrow().is_none() {
+            // Nobody hears of headers: they are looked at.
+            self.lock().doubt();
+        }
         loop {
             let asked = Instant::now();
             let found = self.probe(key.clone()).await.map(Rc::new);
@@ -137,7 +141,10 @@ impl Identities {
     /// Watches what was looked at. True if some of that was not watched while it was looked at.
     fn follow(&self) -> bool {
         let looks = self.lock().looks();
-        if self.followed.replace(looks) == looks {
+        let are_in_place = |watch: &Watch| watch.are_in_place();
+        if self.followed.replace(looks) == looks
+            && self.watch.borrow().as_ref().is_none_or(are_in_place)
+        {
             return false;
         }
         self.looked_at.borrow_mut().extend(self.lock().watched());
@@ -211,5 +218,65 @@ impl Identities {
             }
         });
         probing.await.ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Probe, Rule, Text};
+    use std::fs;
+    use std::path::Path;
+
+    fn words(words: &[&'static str]) -> Vec<Text> {
+        words.iter().map(|word| Text::from(*word)).collect()
+    }
+
+    /// Of a shell that says another thing each time, and of a file.
+    fn identities(file: &Path) -> Identities {
+        let probe = Probe {
+            outputs: vec![words(&["-c", "date +%N"]).into()].into(),
+            files: vec![file.display().to_string().into()].into(),
+            ..Probe::default()
+        };
+        let rule = Rule {
+            tool: "toy".into(),
+            programs: words(&["sh"]).into(),
+            probe,
+            ..Rule::default()
+        };
+        let prober = Prober::new("/usr/bin:/bin".as_ref(), None);
+        Identities {
+            prober: Arc::new(Mutex::new(prober)),
+            ..Identities::new(Arc::new(RuleSet::with_user(vec![rule])), BTreeSet::new())
+        }
+    }
+
+    async fn later(identities: &Identities) -> Digest {
+        tokio::time::sleep(FRESH + Duration::from_millis(100)).await;
+        let own = identities.of("toy", "sh", "/bin/sh".into()).await;
+        own.unwrap().identity
+    }
+
+    #[tokio::test]
+    async fn a_tool_is_asked_again_where_something_may_have_changed_unheard() {
+        let space = tempfile::tempdir().unwrap();
+        let dir = space.path().canonicalize().unwrap().join("top/in");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+        let identities = identities(&dir.join("file"));
+        // What is new is looked at anew each time.
+        later(&identities).await;
+        let first = later(&identities).await;
+        assert_eq!(later(&identities).await, first);
+        // The directory above the one that is watched is another one.
+        let top = dir.parent().unwrap();
+        fs::rename(top, space.path().join("old")).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        let second = later(&identities).await;
+        assert_ne!(second, first);
+        assert_eq!(later(&identities).await, second);
+        *identities.watch.borrow_mut() = None;
+        assert_ne!(later(&identities).await, second);
     }
 }

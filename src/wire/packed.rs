@@ -31,8 +31,9 @@ pub fn pack(piece: &[u8]) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is damaged, or there is more of it.
 pub fn unpack(packed: &[u8], most_bytes: usize) -> io::Result<Vec<u8>> {
-    let told = usize::try_from(unpacked_bytes(packed)).unwrap_or(usize::MAX);
-    let room = told.min(most_bytes);
+    let told = get_frame_content_size(packed).ok().flatten();
+    let told = told.and_then(|bytes| usize::try_from(bytes).ok());
+    let room = told.unwrap_or(most_bytes).min(most_bytes);
     UNPACKER.with_borrow_mut(|kept| match kept {
         Some(unpacker) => unpacker.decompress(packed, room),
         None => kept.insert(Decompressor::new()?).decompress(packed, room),

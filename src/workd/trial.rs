@@ -11,8 +11,10 @@ use crate::job::Ending;
 use crate::paths::{Bytes, Roots};
 use crate::wire::messages::{OfferedTool, ViewKind};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, MemfdFlags};
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -44,11 +46,12 @@ pub(super) async fn try_out(view: &View, given: &[PathBuf]) -> Result<(), String
         roots: view.roots.iter().map(|(root, _)| root.0.into()).collect(),
         ..Run::default()
     };
-    match run_alone(view, &run).await? {
-        (Ending::Exited(0), _) => Ok(()),
-        (Ending::Exited(COULD_READ), _) => Err(reached("read", outside)),
-        (Ending::Exited(COULD_WRITE), _) => Err(reached("write", outside)),
-        (other, _) => Err(ended(&run, other)),
+    let tried = run_alone(view, &run).await?;
+    match tried.ending {
+        Ending::Exited(0) => Ok(()),
+        Ending::Exited(COULD_READ) => Err(reached("read", outside)),
+        Ending::Exited(COULD_WRITE) => Err(reached("write", outside)),
+        _ => Err(tried.failed(&run)),
     }
 }
 
@@ -69,9 +72,9 @@ pub(super) async fn speak(
             umask: 0o022,
             ..Run::default()
         };
-        let (ending, _) = run_alone(view, &run).await?;
-        if !ending.is_success() {
-            return Err(ended(&run, ending));
+        let tried = run_alone(view, &run).await?;
+        if !tried.ending.is_success() {
+            return Err(tried.failed(&run));
         }
     }
     Ok(())
@@ -82,8 +85,20 @@ fn reached(how: &str, path: &Path) -> String {
     format!("it does not confine: a job can {how} `{path}`")
 }
 
-fn ended(run: &Run, ending: Ending) -> String {
-    format!("`{}` ended with {ending:?}", run.exe.display())
+/// How a trial job ended.
+struct Tried {
+    ending: Ending,
+    scratch: OwnedFd,
+    /// What it said last of why it failed.
+    said: String,
+}
+
+impl Tried {
+    fn failed(&self, run: &Run) -> String {
+        let (exe, ending, said) = (run.exe.display(), self.ending, &self.said);
+        let colon = if said.is_empty() { "" } else { ": " };
+        format!("`{exe}` ended with {ending:?}{colon}{said}")
+    }
 }
 
 /// Whether the file that is to be out of reach is not in a directory that jobs see with good
@@ -109,21 +124,27 @@ fn is_outside(view: &View, given: &[PathBuf]) -> Result<bool, String> {
     }
 }
 
-/// Runs a job with its output thrown away; gives its end and its scratch directory.
-async fn run_alone(view: &View, run: &Run) -> Result<(Ending, OwnedFd), String> {
+/// Runs a job with its output thrown away.
+async fn run_alone(view: &View, run: &Run) -> Result<Tried, String> {
     let said = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| format!("{what}: {error}")
     };
-    let null = std::fs::File::options().write(true).open("/dev/null");
+    let null = File::options().write(true).open("/dev/null");
     let null = null.map_err(said("open /dev/null"))?;
     let init = view.warden.take().map_err(said("start a job"))?;
-    init.run(run, null.as_fd(), null.as_fd())
+    let stderr = rustix::fs::memfd_create("stderr", MemfdFlags::CLOEXEC);
+    let mut stderr = File::from(stderr.map_err(|e| said("make room for stderr")(e.into()))?);
+    init.run(run, null.as_fd(), stderr.as_fd())
         .map_err(said("start a job"))?;
     let ended = init.ended().await;
     let gone = init.release();
     match ended {
-        Ended::Reported(FromInit::Ended { ending, .. }, Some(scratch)) => Ok((ending, scratch)),
+        Ended::Reported(FromInit::Ended { ending, .. }, Some(scratch)) => Ok(Tried {
+            ending,
+            scratch,
+            said: last_line(&mut stderr),
+        }),
         Ended::Reported(FromInit::NotSetUp { what, errno }, _) => Err(format!(
             "{what}: {}",
             std::io::Error::from_raw_os_error(errno)
@@ -137,6 +158,16 @@ async fn run_alone(view: &View, run: &Run) -> Result<(Ending, OwnedFd), String> 
             Err(why.unwrap_or_else(|| "a job's first process was killed".into()))
         }
     }
+}
+
+fn last_line(stderr: &mut File) -> String {
+    let mut text = Vec::new();
+    let read = stderr
+        .rewind()
+        .and_then(|()| stderr.take(4096).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().rfind(|line| !line.trim().is_empty());
+    line.filter(|_| read.is_ok()).unwrap_or_default().to_owned()
 }
 
 /// Proves a view on a root of its own: compiles in it with the first compiler among `tools`, or,
@@ -209,11 +240,11 @@ async fn prove_in(
         roots: vec![0.into()],
         ..Run::default()
     };
-    let (ending, scratch) = run_alone(&view, &run).await?;
-    if !ending.is_success() {
-        return Err(ended(&run, ending));
+    let tried = run_alone(&view, &run).await?;
+    if !tried.ending.is_success() {
+        return Err(tried.failed(&run));
     }
-    let written = rustix::fs::statat(&scratch, "up/0/a.o", AtFlags::SYMLINK_NOFOLLOW);
+    let written = rustix::fs::statat(&tried.scratch, "up/0/a.o", AtFlags::SYMLINK_NOFOLLOW);
     written.map_err(|e| format!("the file that a trial job wrote is not there: {e}"))?;
     Ok((view.kind, why))
 }

@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 #[test]
 fn names_are_bytes() {
     let mut space = Space::new();
-    let names: [&[u8]; 7] = [
+    let names: [&[u8]; 8] = [
         b"not\xff utf-8",
         b"new\nline",
         b" ",
         b"#12x",
+        b"#12",
         b"a-b",
         b"-",
         b"\\040",

@@ -8,7 +8,7 @@ use crate::wire::messages::Stamp;
 fn content(text: &[u8]) -> ToPod {
     ToPod::Content {
         digest: Digest::of(text),
-        packed: zstd::bulk::compress(text, 1).unwrap(),
+        packed: packed::pack(text).unwrap(),
         last: true,
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn list(changes: Vec<Change>, more: More) -> ToPod {
 pub(super) fn whole(content: &[u8]) -> ToPod {
     ToPod::Content {
         digest: Digest::of(content),
-        packed: zstd::bulk::compress(content, 1).unwrap(),
+        packed: crate::wire::packed::pack(content).unwrap(),
         last: true,
     }
 }
