@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A user has no more hubs at a time.
 const MOST_IMAGES: usize = 100;
@@ -23,7 +24,29 @@ const LOCALES: &str = "/usr/lib/locale";
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) dir: PathBuf,
+    /// Where a file is made before it takes its place: whoever watches the image shall not see it.
+    aside: PathBuf,
+    /// Files that were put into it, as they were before they were copied.
+    copied: Mutex<BTreeMap<PathBuf, Stamp>>,
     _lock: OwnedFd,
+}
+
+/// Equal ones mean equal content: nobody can put a change time back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size_bytes: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(found: &fs::Metadata) -> Self {
+        Self {
+            file: (found.dev(), found.ino()),
+            size_bytes: found.size(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
 }
 
 /// What stands at a path.
@@ -53,7 +76,12 @@ impl Image {
                         false => fs::remove_file(entry.path())?,
                     }
                 }
-                return Ok(Self { dir, _lock: lock });
+                return Ok(Self {
+                    aside: dir.with_extension("new"),
+                    dir,
+                    copied: Mutex::default(),
+                    _lock: lock,
+                });
             }
         }
         Err(io::Error::other(
@@ -87,20 +115,26 @@ impl Image {
 
     fn put(&self, path: &Path, what: &What) -> io::Result<()> {
         let to = self.dir.join(path.strip_prefix("/").unwrap_or(path));
-        let aside = self.dir.join(".new");
+        let aside = &self.aside;
         match what {
             What::Dir => return fs::create_dir_all(to),
             What::Link(target) => {
                 if fs::read_link(&to).is_ok_and(|there| there == *target) {
                     return Ok(());
                 }
-                std::os::unix::fs::symlink(target, &aside)?;
+                let _ = fs::remove_file(aside);
+                std::os::unix::fs::symlink(target, aside)?;
             }
             What::File => {
                 let found = path.metadata()?;
-                fs::copy(path, &aside)?;
+                // To copy it again would have everybody read it again.
+                if self.copied().get(path) == Some(&Stamp::of(&found)) {
+                    return Ok(());
+                }
+                let _ = fs::remove_file(aside);
+                fs::copy(path, aside)?;
                 let mode = fs::Permissions::from_mode(found.mode() & 0o555 | 0o200);
-                fs::set_permissions(&aside, mode)?;
+                fs::set_permissions(aside, mode)?;
                 // So that the same file is the same in every image.
                 let time = Timespec {
                     tv_sec: found.mtime(),
@@ -110,10 +144,18 @@ impl Image {
                     last_access: time,
                     last_modification: time,
                 };
-                rustix::fs::utimensat(CWD, &aside, &times, AtFlags::empty())?;
+                rustix::fs::utimensat(CWD, aside, &times, AtFlags::empty())?;
+                fs::rename(aside, to)?;
+                self.copied().insert(path.into(), Stamp::of(&found));
+                return Ok(());
             }
         }
         fs::rename(aside, to)
+    }
+
+    fn copied(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Stamp>> {
+        let copied = self.copied.lock();
+        copied.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -237,10 +279,21 @@ mod tests {
         );
         assert!(inside("headers").is_dir());
         assert_eq!(fs::read(inside("link/lib/data/table")).unwrap(), b"table");
-        // One that changed takes the place of the old one; another process has its own.
+        // What is there is not copied again.
+        let is = |name: &str| inside(name).metadata().unwrap().ino();
+        let before = (is("real/lib/cc1"), is("real/lib/data/table"));
+        image.add(&closure, &[]).unwrap();
+        assert_eq!((is("real/lib/cc1"), is("real/lib/data/table")), before);
+        // One that changed takes the place of the old one, also if it looks alike; another process
+        // has its own.
+        let time = at("real/lib/cc1").metadata().unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(at("real/lib/cc1"), "new").unwrap();
+        let file = fs::File::options().append(true).open(at("real/lib/cc1"));
+        file.unwrap().set_modified(time).unwrap();
         image.add(&closure, &[]).unwrap();
         assert_eq!(fs::read(inside("real/cc")).unwrap(), b"new");
+        assert!(!image.aside.starts_with(&image.dir) && !image.aside.exists());
         assert_ne!(Image::open(&at("cache")).unwrap().dir, image.dir);
     }
 }

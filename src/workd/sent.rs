@@ -7,7 +7,14 @@ use crate::job::{Digest, Job};
 use crate::wire::messages::{OfferedTool, SENT, SentTool};
 use std::path::PathBuf;
 use std::rc::Rc;
-use tokio::sync::OnceCell;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// How long a view that could not be built is not tried again: it may have been for want of a file.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// When it was built, and what came of it.
+type Built = (Instant, Result<Rc<View>, String>);
 
 /// What jobs of a session see otherwise than the pod has it.
 #[derive(Default)]
@@ -18,7 +25,7 @@ pub(crate) struct Shown {
     image: Option<PathBuf>,
     tools: Vec<SentTool>,
     /// Built for the first job: before, the files were not there.
-    view: OnceCell<Result<Rc<View>, String>>,
+    view: Mutex<Option<Built>>,
 }
 
 impl Shown {
@@ -30,7 +37,7 @@ impl Shown {
             replaced,
             image,
             tools,
-            view: OnceCell::new(),
+            view: Mutex::default(),
         }
     }
 
@@ -55,15 +62,24 @@ impl Shown {
     /// # Errors
     /// Why there is none.
     pub(crate) async fn view(&self, session: &Session) -> Result<Rc<View>, String> {
-        let view = self.view.get_or_init(|| async {
-            let (Some(image), Some(place)) = (&self.image, session.place()) else {
-                return Err("no tools were sent".into());
-            };
-            let (roots, _) = session.configured().await;
-            let shown = (&self.replaced[..], Some(image.as_path()));
-            let programs = self.tools.iter().flat_map(|tool| &tool.programs);
-            view::build_sent(&session.worker, &roots, &place, shown, programs).await
-        });
-        view.await.clone()
+        let mut built = self.view.lock().await;
+        if let Some((at, view)) = &*built
+            && (view.is_ok() || at.elapsed() < TRY_AGAIN_AFTER)
+        {
+            return view.clone();
+        }
+        let view = self.build(session).await;
+        *built = Some((Instant::now(), view.clone()));
+        view
+    }
+
+    async fn build(&self, session: &Session) -> Result<Rc<View>, String> {
+        let (Some(image), Some(place)) = (&self.image, session.place()) else {
+            return Err("no tools were sent".into());
+        };
+        let (roots, _) = session.configured().await;
+        let shown = (&self.replaced[..], Some(image.as_path()));
+        let programs = self.tools.iter().flat_map(|tool| &tool.programs);
+        view::build_sent(&session.worker, &roots, &place, shown, programs).await
     }
 }

@@ -286,8 +286,14 @@ impl Farm {
 
 /// A test that fails leaves wrappers and their tools behind, which would wait for ever, and hold
 /// the output of the tests open. Daemons end by themselves, in order.
+///
+/// With `CPODS_TEST_KEEP` set its folder is left, for people to look at.
 impl Drop for Farm {
     fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("CPODS_TEST_KEEP").is_some() {
+            eprintln!("left: {}", self.dir.path().display());
+            self.dir.disable_cleanup(true);
+        }
         let tag = self.tag().into_bytes();
         for process in fs::read_dir("/proc").unwrap().flatten() {
             let name = process.file_name();
