@@ -222,7 +222,12 @@ fn a_full_disk_of_the_pod_is_no_fault_of_the_job() {
     for name in ["large", "main.o", "local.o"] {
         fs::remove_file(farm.root.join(name)).unwrap();
     }
-    farm.wait_up();
+    // It may be up, and just about to fail by what it was told before these were removed.
+    farm.write("again.c", "int again;\n");
+    wait_for("a job there again", || {
+        let there = farm.cc(&["gcc", "-c", "again.c"]);
+        there.status.success().then_some(())
+    });
     same(&farm, &copies(&place), "with room again");
 }
 
