@@ -46,7 +46,7 @@ pub(super) async fn begin(hub: &Rc<Hub>, index: u32, outbox: &Outbox) -> anyhow:
     drop(walk);
     // Goes on if this connection does not.
     let reader = Rc::clone(hub);
-    tokio::task::spawn_local(async move { reading::read_all(&reader).await }).await?;
+    tokio::task::spawn_local(async move { reading::read_all(&reader, true).await }).await?;
     let state = &mut *hub.state.borrow_mut();
     let pod = &mut state.pods[index as usize];
     pod.mirror = Mirror::default();

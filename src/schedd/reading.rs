@@ -94,25 +94,32 @@ pub(super) async fn look_ahead(hub: Rc<Hub>) {
             None => false,
         };
         if is_due || has_much {
-            read_all(&hub).await;
+            read_all(&hub, false).await;
         }
         mirrors::tell_ahead(&hub);
         pause = LOOK_EVERY.max(10 * begun.elapsed());
     }
 }
 
-/// Reads what has changed, and starts the jobs that waited for it.
-pub(super) async fn read_all(hub: &Rc<Hub>) {
+/// Reads what has changed, and starts the jobs that waited for it. Patience with what is on the move
+/// begins when somebody waits: who comes while a file's writing ends is not told that it never rests.
+pub(super) async fn read_all(hub: &Rc<Hub>, mut is_awaited: bool) {
     hub.state.borrow_mut().readings.under_way += 1;
-    let mut is_restless = true;
-    for _ in 0..ROUNDS {
+    let mut rounds = 0;
+    let is_restless = loop {
+        if !is_awaited && hub.look(|state| !state.readings.postponed.is_empty()) {
+            (is_awaited, rounds) = (true, 0);
+        }
+        if rounds == ROUNDS {
+            break is_awaited;
+        }
+        rounds += 1;
         let found = match &mut hub.state.borrow_mut().indexes {
             Some(indexes) => indexes.much_to_read(),
             None => Vec::new(),
         };
         if found.is_empty() {
-            is_restless = false;
-            break;
+            break false;
         }
         for (number, reading) in found {
             let Ok(read) = tokio::task::spawn_blocking(move || reading.read()).await else {
@@ -122,7 +129,7 @@ pub(super) async fn read_all(hub: &Rc<Hub>) {
                 indexes.enter(number, read);
             }
         }
-    }
+    };
     let postponed = {
         let state = &mut *hub.state.borrow_mut();
         state.readings.under_way -= 1;
