@@ -8,10 +8,11 @@ second() {
     PATH=/home/dev/.local/bin:/usr/bin:/bin sh -c "cd && $1"
 }
 
-# sleepers: a build of 80 jobs that take a second each, and use no processor
-sleepers='mkdir -p work/both && cd work/both && rm -f * && printf "%s\n" "#include <unistd.h>" \
-  "int main(void) { return usleep(1000000); }" >s.c && gcc s.c -o sleeper &&
-  { echo "rule s"; echo "  command = cpods-cc ./sleeper && touch \$out"
+# napping: a build of 80 jobs that take a second each, and use no processor. (Of no name that a rule has:
+# the farm's own person has one for `sleeper`, by which such a job would run on the hub.)
+napping='mkdir -p work/both && cd work/both && rm -f * && printf "%s\n" "#include <unistd.h>" \
+  "int main(void) { return usleep(1000000); }" >s.c && gcc s.c -o napper &&
+  { echo "rule s"; echo "  command = cpods-cc ./napper && touch \$out"
     for i in $(seq 80); do echo "build o$i: s"; done; } >build.ninja'
 
 part_hubs() {
@@ -25,12 +26,12 @@ part_hubs() {
   echo "box1 $(cut -d ' ' -f 1,2 "$lab/keys/host-box1.pub")" \
     | lab_exec hub runuser -u other -- sh -c 'cat >/home/other/.ssh/known_hosts'
   # (Both have a copy of the files: jobs over sshfs take longer. The farm's own `box1` has that.)
-  hub "$sleepers" </dev/null
-  second "$sleepers" </dev/null
+  hub "$napping" </dev/null
+  second "$napping" </dev/null
   hub 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod both=ssh:box1 -- ninja -k0 -j48' >"$log.one" 2>&1 </dev/null & first=$!
   second 'cd work/both && CPODS_FALLBACK=0 exec cpods run --root ~/work --pod box1=ssh:dev@box1 -- ninja -k0 -j4' >"$log.two" 2>&1 </dev/null & second=$!
   while kill -0 $first 2>/dev/null && kill -0 $second 2>/dev/null; do
-    now=$(lab_exec box1 pgrep -cx sleeper || true)
+    now=$(lab_exec box1 pgrep -cx napper || true)
     [ "$now" -le "$most" ] || most=$now
     after=("$(find "$lab/home-hub/work/both" -name 'o*' | wc -l)" "$(second 'ls work/both | grep -c ^o' || true)")
     [ ${#before[@]} -gt 0 ] || [ "${after[0]}" = 0 ] || [ "${after[1]}" = 0 ] || before=("${after[@]}")
@@ -38,6 +39,9 @@ part_hubs() {
   done
   wait $first || problem+="one hub: $(tail -n 3 "$log.one" | tr '\n' ' ')"
   wait $second || problem+="the other: $(tail -n 3 "$log.two" | tr '\n' ' ')"
+  for said in "$log.one" "$log.two"; do
+    grep -q '^cpods: 80 jobs on pods' "$said" || problem+="not all on the pod: $(grep '^cpods:' "$said" | tr '\n' ' '); "
+  done
   [ "$most" -gt 0 ] && [ "$most" -le 4 ] || problem+="$most jobs at once on 4 slots; "
   had=($((after[0] - ${before[0]:-0})) $((after[1] - ${before[1]:-0})))
   say "two hubs: at most $most jobs at once; while both were at work they had ${had[0]} and ${had[1]} done"
