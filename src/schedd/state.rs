@@ -6,6 +6,7 @@ mod start;
 
 use super::bootstrap::Served;
 use super::choice::{Choice, NoCopy, Surveyed};
+use super::clock::Stamper;
 use super::config::{Config, PodConfig};
 use super::identity::{Identities, Own};
 use super::ledger::{Flow, Ledger};
@@ -54,6 +55,7 @@ pub(super) struct State {
     pub(super) core: Core,
     pub(super) next_job: u64,
     clients: HashMap<ClientKey, ClientId>,
+    stamper: Stamper,
     pub(super) jobs: HashMap<JobId, Waiting>,
     pub(super) runs: HashMap<RunId, Running>,
     pub(super) pods: Vec<Pod>,
@@ -160,6 +162,7 @@ impl Hub {
             core: Core::new(limits),
             next_job: 0,
             clients: HashMap::new(),
+            stamper: Stamper::new(),
             jobs: HashMap::new(),
             runs: HashMap::new(),
             pods: pods.collect(),

@@ -3,7 +3,7 @@
 use super::{Running, State};
 use crate::sched::{Event, JobId, PodId, RunId};
 use crate::schedd::ledger::{List, micros};
-use crate::schedd::{clock, mirrors, system};
+use crate::schedd::{mirrors, system};
 use crate::wire::messages::{JobNumber, LastJob, ToClient, ToPod};
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ impl State {
             return None;
         };
         // The state of the files is fixed from here on: see hazard "mtimes at commit".
-        let stamp = clock::now_stamp();
+        let stamp = self.stamper.now();
         let offered = there.offer.tools.get(tool_index);
         let own = waiting.own.as_deref().map(|own| (own, offered));
         let (files, shown) = (&mut self.indexes, (&self.system, own));
