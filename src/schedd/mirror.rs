@@ -118,7 +118,7 @@ impl Mirror {
         self.settle(indexes)?;
         tell(&ToPod::Gone { digest })?;
         self.has.remove(&digest);
-        if let Some(Some((root, name))) = self.sending.remove(&digest) {
+        if let Some((root, name)) = self.ended(digest) {
             indexes.restless.failed(root, &name, Instant::now());
         }
         let number = usize::from(root.0);
@@ -128,6 +128,16 @@ impl Mirror {
             told.again.extend(names.map(|(name, _)| Bytes::from(name)));
         }
         self.tell(indexes, Rest::Closed, Some(number), tell)
+    }
+
+    /// Content is on its way no more. Gives what it is the content of, if that is known. With the
+    /// last, what the list took in a first transfer is given back.
+    fn ended(&mut self, digest: Digest) -> Option<(RootId, Bytes)> {
+        let named = self.sending.remove(&digest).flatten();
+        if self.sending.is_empty() {
+            self.sending.shrink_to_fit();
+        }
+        named
     }
 
     /// Takes in all that happened so far in what this mirror follows.

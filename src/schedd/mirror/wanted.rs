@@ -154,7 +154,7 @@ impl Mirror {
     pub(crate) fn sent(&mut self, indexes: Option<&mut Indexes>, piece: &Piece) {
         self.sent_bytes += piece.bytes();
         if piece.is_last() {
-            let named = self.sending.remove(&piece.digest()).flatten();
+            let named = self.ended(piece.digest());
             if let (Some((root, name)), Some(indexes)) = (named, indexes) {
                 indexes.restless.rested(root, &name);
             }
@@ -246,5 +246,46 @@ pub(super) fn source(
         path: index.root().join(name.as_path()),
         size_bytes,
         why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedd::content::{Answer, Asked};
+
+    #[test]
+    fn a_first_transfer_leaves_no_memory_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mirror = Mirror::default();
+        for number in 0..100 {
+            let (name, content) = (format!("{number}"), format!("content {number}"));
+            let path = dir.path().join(&name);
+            std::fs::write(&path, &content).unwrap();
+            let source = Source {
+                digest: Digest::of(content.as_bytes()),
+                name: Bytes::from(name.as_bytes()),
+                path,
+                size_bytes: content.len() as u64,
+                why: SentWhy::Learned,
+            };
+            mirror.push(RootId(0), source, false);
+        }
+        let files = std::mem::take(&mut mirror.to_send);
+        let mut asked = Asked::new(files.into_iter().map(|(_, source)| Ok(source)).collect());
+        assert!(mirror.sending.capacity() >= 100);
+        loop {
+            let answers = asked.turn();
+            if answers.is_empty() {
+                break;
+            }
+            for answer in answers {
+                let Answer::Piece(piece) = answer else {
+                    panic!("{answer:?}");
+                };
+                mirror.sent(None, &piece);
+            }
+        }
+        assert_eq!((mirror.has.len(), mirror.sending.capacity()), (100, 0));
     }
 }
