@@ -193,12 +193,12 @@ impl Runner<'_> {
         run.warm = given.name;
         let number = init.number;
         let seconds = task.job.limits.seconds;
-        let watching = self.watch(&view, init, &run, &map_back, (seconds, pass.as_ref()));
+        let limits = (seconds, pass.as_ref(), slot);
+        let watching = self.watch(&view, init, &run, &map_back, limits);
         let watched = watching.await;
         // Nothing of it runs any more, so that it opens no more files.
         let news = pass.as_ref().map(|pass| pass.news.clone());
         let opened = pass.map_or(0, |pass| pass.opened);
-        drop(slot);
         let watched = watched.inspect_err(|_| self.clean(&view, number))?;
         let gone = watched.gone;
         let ended = async {
@@ -305,14 +305,15 @@ impl Runner<'_> {
         }
     }
 
-    /// Runs the tool, passing on what it prints, until nothing of it runs any more.
+    /// Runs the tool, passing on what it prints, until nothing of it runs any more. The slot is free
+    /// from that moment: what is left to do is not the next job's to wait for.
     async fn watch(
         &self,
         view: &View,
         init: Init,
         run: &Run,
         map_back: &MapBack,
-        (seconds, pass): (u32, Option<&Pass>),
+        (seconds, pass, slot): (u32, Option<&Pass>, leave::Room),
     ) -> Result<Watched, Stop> {
         let mut stdout = Stream::new(STDOUT, map_back)?;
         let mut stderr = Stream::new(STDERR, map_back)?;
@@ -348,6 +349,7 @@ impl Runner<'_> {
             };
             self.data(piece).await?;
         };
+        drop(slot);
         let gone = init.release();
         let Ended::Reported(report, scratch) = ended else {
             let why = gone.await.ok().flatten();

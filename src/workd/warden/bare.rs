@@ -36,7 +36,12 @@ pub(crate) fn prepare(setup: &Setup, number: u32, null: OwnedFd) -> Result<Ready
         Sandbox::Landlock => Some(confine::rules(setup, &own)?),
         _ => None,
     };
-    Ok(Ready { own, null, rules })
+    Ok(Ready {
+        host: None,
+        own,
+        null,
+        rules,
+    })
 }
 
 /// The environment of a job whose directory is `own`: its temporary files go there, and with it.

@@ -8,22 +8,19 @@ use super::bare;
 use super::overlay::{mount_root, mount_warm};
 use super::proto::{FromInit, JobRoot, Room, Run, Sandbox, Scratch, Setup, receive, send};
 use super::sys::{self, Step, StepError};
-use super::template::{HOST, mount_tmpfs, path};
+use super::template::{self, mount_tmpfs, path};
 use super::tool::{self, Tool};
 use crate::job::{Ending, Usage};
 use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 use rustix::net::RecvFlags;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// Where a job's own tmpfs is while its view is built.
-const OWN: &str = "/.host/own";
 
 /// Runs as an init and never returns. Speaks through `socket` alone.
 pub(crate) fn run(setup: &Setup, number: u32, socket: &OwnedFd) -> ! {
@@ -37,7 +34,7 @@ pub(crate) fn run(setup: &Setup, number: u32, socket: &OwnedFd) -> ! {
             sys::exit_now(1);
         };
         finish_view(setup, &ready, &run)?;
-        Ok(execute(setup, &ready, &run, socket.as_fd(), stdout, stderr))
+        Ok(execute(setup, ready, &run, socket.as_fd(), stdout, stderr))
     })();
     let (message, scratch) = match answer {
         Ok((message, scratch)) => (message, scratch),
@@ -53,39 +50,56 @@ pub(crate) fn run(setup: &Setup, number: u32, socket: &OwnedFd) -> ! {
 
 /// What does not depend on the job.
 pub(super) struct Ready {
-    /// The job's own directory, as a path in the unfinished view.
+    /// What the warden keeps beside the view; none without one.
+    pub(super) host: Option<Host>,
+    /// The job's own directory, as a path while there is a way to it.
     pub(super) own: PathBuf,
     pub(super) null: OwnedFd,
     /// The rules that the tool is confined by, if it is by Landlock.
     pub(super) rules: Option<OwnedFd>,
 }
 
-fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .step(|| "open /dev/null".into())?;
-    if setup.sandbox.is_bare() {
-        return bare::prepare(setup, number, null);
+/// The way back out of the view, as long as it is open.
+pub(super) struct Host(OwnedFd);
+
+impl Host {
+    /// A path to what the warden's root has of this name. There is a /proc in the view by now.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd())
     }
+}
+
+fn prepare(setup: &Setup, number: u32) -> Result<Ready, StepError> {
+    if setup.sandbox.is_bare() {
+        return bare::prepare(setup, number, open_null()?);
+    }
+    let host = Host(template::enter()?);
     mount_proc()?;
-    mount_tmpfs(OWN, "mode=755")?;
-    mount_own_tmp(setup)?;
+    mount_tmpfs(host.path("own"), "mode=755")?;
+    mount_own_tmp(setup, &host)?;
     let own = match &setup.scratch {
-        Scratch::Memory => OWN.into(),
+        Scratch::Memory => host.path("own").into(),
         Scratch::Disk(_) => {
-            let own = PathBuf::from(format!("{HOST}/scratch/{number}"));
+            let own = PathBuf::from(host.path(&format!("scratch/{number}")));
             make_dir(&own, 0o755)?;
             own
         }
     };
     Ok(Ready {
+        host: Some(host),
         own,
-        null,
+        null: open_null()?,
         rules: None,
     })
 }
 
+fn open_null() -> Result<OwnedFd, StepError> {
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .step(|| "open /dev/null".into())
+}
+
 /// Mounts a /tmp and a /dev/shm of this job's own over the pod's, and again what is shown below /tmp.
-fn mount_own_tmp(setup: &Setup) -> Result<(), StepError> {
+fn mount_own_tmp(setup: &Setup, host: &Host) -> Result<(), StepError> {
     let system = setup.system.iter().map(Bytes::as_path);
     let below = system.filter(|dir| dir.starts_with("/tmp") && dir.is_dir());
     let kept = below.map(|dir| {
@@ -95,7 +109,7 @@ fn mount_own_tmp(setup: &Setup) -> Result<(), StepError> {
     });
     let kept: Vec<(&Path, OwnedFd)> = kept.collect::<Result<_, StepError>>()?;
     for (from, to) in [("tmp", "/tmp"), ("shm", "/dev/shm")] {
-        let from = format!("{OWN}/{from}");
+        let from = host.path(&format!("own/{from}"));
         make_dir(&from, 0o1777)?;
         rustix::mount::mount_bind(from.as_str(), to).step(|| format!("bind `{to}`"))?;
     }
@@ -109,7 +123,7 @@ fn mount_own_tmp(setup: &Setup) -> Result<(), StepError> {
         let shown = root.path.as_path();
         if setup.view == ViewKind::Overlay && shown.starts_with("/tmp") {
             make_below_tmp(shown)?;
-            let from = format!("{HOST}/root/{index}");
+            let from = host.path(&format!("root/{index}"));
             let what = |verb: &str| format!("{verb} `{}`", shown.display());
             rustix::mount::mount_bind_recursive(from, shown).step(|| what("bind"))?;
             sys::restrict_mount(&path(shown)?, libc::MOUNT_ATTR_RDONLY, true)
@@ -145,19 +159,20 @@ fn finish_view(setup: &Setup, ready: &Ready, run: &Run) -> Result<(), StepError>
             .ok_or(Errno::INVAL)
             .step(|| format!("root {index}"))?;
         make_dir(up.join(index.to_string()), 0o755)?;
-        if setup.view == ViewKind::Overlay {
-            let root = root.path.as_path();
-            let mounted = mount_root(*index, writable.as_path(), root, &ready.own);
+        if let (ViewKind::Overlay, Some(host)) = (setup.view, &ready.host) {
+            let (lower, root) = (host.path(&format!("root/{index}")), root.path.as_path());
+            let upper = (*index, ready.own.as_path());
+            let mounted = mount_root(lower.clone(), writable.as_path(), root, upper);
             // A directory may have gone, or become another's, since the worker looked.
             if mounted.is_err() && !writable.0.is_empty() {
-                mount_root(*index, Path::new(""), root, &ready.own)?;
+                mount_root(lower, Path::new(""), root, upper)?;
             } else {
                 mounted?;
             }
         }
     }
-    if let Some(name) = &run.warm {
-        mount_warm(name, &ready.own)?;
+    if let (Some(name), Some(host)) = (&run.warm, &ready.host) {
+        mount_warm(&host.path(&format!("warm/{}", name.display())), &ready.own)?;
     }
     for dir in &run.out_dirs {
         make_dir(up.join(dir.as_path()), 0o755)?;
@@ -177,7 +192,7 @@ type Answer = (FromInit, Option<OwnedFd>);
 /// Runs the tool to its end and nothing of it any longer.
 fn execute(
     setup: &Setup,
-    ready: &Ready,
+    mut ready: Ready,
     run: &Run,
     socket: BorrowedFd<'_>,
     stdout: OwnedFd,
@@ -196,10 +211,7 @@ fn execute(
         }
     };
     let bare = setup.sandbox.is_bare();
-    if !bare && let Err(errno) = rustix::mount::unmount(HOST, UnmountFlags::DETACH) {
-        let what = "detach the pod's paths".into();
-        return not_set_up(StepError { what, errno });
-    }
+    drop(ready.host.take());
     if let Err(errno) = rustix::process::chdir(run.cwd.as_path()) {
         let what = format!("enter `{}`", run.cwd.display());
         return not_set_up(StepError { what, errno });

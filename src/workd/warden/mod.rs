@@ -6,8 +6,8 @@
 //!    It makes the init's socket pair itself and can send a job into it before the init exists.
 //! 2. The warden forks the init into its namespaces; the init mounts /proc, /tmp and /dev/shm, and
 //!    waits.
-//! 3. `*` The worker sends the job. The init mounts the overlays, detaches what is left of the
-//!    pod's paths, and starts the tool by a vfork.
+//! 3. `*` The worker sends the job. The init mounts the overlays, closes its way to the pod's
+//!    paths, and starts the tool by a vfork.
 //! 4. `*` The tool ends; the init kills and reaps whatever else is left, and reports, with a
 //!    descriptor of the directory in which the job's changes are.
 //! 5. The init exits, which unmounts everything; the warden says that it is gone.

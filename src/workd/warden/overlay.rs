@@ -2,8 +2,6 @@
 
 use super::init::make_dir;
 use super::sys::{Step, StepError};
-use super::template::HOST;
-use crate::paths::Bytes;
 use crate::workd::warm;
 use rustix::fs::{Mode, XattrFlags};
 use rustix::io::Errno;
@@ -14,9 +12,8 @@ use std::path::Path;
 /// What overlayfs marks its copies by.
 const ORIGIN: &str = "user.overlay.origin";
 
-/// Mounts a warm directory: what this job changes in it is this job's own.
-pub(super) fn mount_warm(name: &Bytes, own: &Path) -> Result<(), StepError> {
-    let lower = format!("{HOST}/warm/{}", name.display());
+/// Mounts the warm directory `lower`: what this job changes in it is this job's own.
+pub(super) fn mount_warm(lower: &str, own: &Path) -> Result<(), StepError> {
     let upper = own.join(warm::CHANGES);
     let work = own.join("warm/work");
     make_dir(own.join("warm"), 0o755)?;
@@ -28,15 +25,14 @@ pub(super) fn mount_warm(name: &Bytes, own: &Path) -> Result<(), StepError> {
     overlay(&options, Path::new(warm::SHOWN))
 }
 
-/// Mounts what is below `part` of root `index` over its own path, its changes to be seen below
-/// `own/up/index`.
+/// Mounts what is below `part` of the root of this index, which is to be had at `lower`, over its
+/// own path `target`, its changes to be seen below `own/up/index`.
 pub(super) fn mount_root(
-    index: u16,
+    mut lower: String,
     part: &Path,
     target: &Path,
-    own: &Path,
+    (index, own): (u16, &Path),
 ) -> Result<(), StepError> {
-    let mut lower = format!("{HOST}/root/{index}");
     let own = own.display();
     let mut upper = format!("{own}/up/{index}");
     let work = format!("{own}/work{index}");

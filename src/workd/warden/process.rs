@@ -225,7 +225,7 @@ impl Warden<'_> {
         }
         unshare(UnshareFlags::NEWNET).step(|| "make a network namespace".into())?;
         sys::loopback_up().step(|| "bring up the loopback interface".into())?;
-        let path = format!("{}/proc/thread-self/ns/net", template::HOST);
+        let path = "/proc/thread-self/ns/net";
         rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .step(|| "open a network namespace".into())
     }

@@ -6,23 +6,23 @@
 
 use super::proto::Replaced;
 use super::sys::{self, Step, StepError};
-use super::template::{HOST, path};
+use super::template::path;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-/// Shows all of these in the root that is being built on `stage`.
-pub(super) fn show(stage: &Path, replaced: &[Replaced]) -> Result<(), StepError> {
+/// Shows all of these in the view that is being built on `view`, with the help of directories on
+/// `stage`, beside it.
+pub(super) fn show(stage: &Path, view: &Path, replaced: &[Replaced]) -> Result<(), StepError> {
     let mut sorted: Vec<&Replaced> = replaced.iter().collect();
     // What lies in another comes on top of it.
     sorted.sort_by(|one, other| one.path.as_path().cmp(other.path.as_path()));
     for (number, one) in sorted.into_iter().enumerate() {
         let what = || format!("show the hub's `{}`", one.path.display());
-        let at = match find(stage, one.path.as_path()) {
+        let at = match find(view, one.path.as_path()) {
             Some(at) => at,
-            None => make_way(stage, one.path.as_path(), number)?,
+            None => make_way((stage, view), one.path.as_path(), number)?,
         };
         match &one.files {
             Some(files) => rustix::mount::mount_bind_recursive(files.as_path(), &at).step(what)?,
@@ -37,9 +37,9 @@ pub(super) fn show(stage: &Path, replaced: &[Replaced]) -> Result<(), StepError>
 }
 
 /// Where a directory of the new root really is, if it is there.
-fn find(stage: &Path, dir: &Path) -> Option<PathBuf> {
+fn find(view: &Path, dir: &Path) -> Option<PathBuf> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, stage, flags, Mode::empty()).ok()?;
+    let root = rustix::fs::openat(CWD, view, flags, Mode::empty()).ok()?;
     // A link that begins with `/` begins at the new root.
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let found = rustix::fs::openat2(&root, dir, flags, Mode::empty(), resolve).ok()?;
@@ -47,17 +47,21 @@ fn find(stage: &Path, dir: &Path) -> Option<PathBuf> {
 }
 
 /// Makes an empty directory where there is none; gives its real place.
-fn make_way(stage: &Path, dir: &Path, number: usize) -> Result<PathBuf, StepError> {
+fn make_way(
+    (stage, view): (&Path, &Path),
+    dir: &Path,
+    number: usize,
+) -> Result<PathBuf, StepError> {
     let what = || format!("make `{}` in the new root", dir.display());
     let ways = dir.ancestors().skip(1);
     let (at, there) = ways
-        .filter_map(|above| Some((find(stage, above)?, above)))
+        .filter_map(|above| Some((find(view, above)?, above)))
         .next()
         .ok_or(rustix::io::Errno::NOENT)
         .step(what)?;
     // Below an ancestor of itself.
     let below = dir.strip_prefix(there).unwrap_or(dir);
-    if at == stage {
+    if at == view {
         // Still open to changes.
         fs::create_dir_all(at.join(below)).step(what)?;
         return Ok(at.join(below));
@@ -91,7 +95,7 @@ fn copy(entry: &fs::DirEntry, to: &Path) -> std::io::Result<()> {
 
 /// A directory in the memory of the root that is being built, for everybody to read.
 fn own(stage: &Path, name: &str) -> std::io::Result<PathBuf> {
-    let dir = stage.join(OsStr::new(&HOST[1..])).join(name);
+    let dir = stage.join(name);
     fs::create_dir_all(&dir)?;
     Ok(dir)
 }

@@ -1,10 +1,12 @@
 //! The new root that all jobs of a session start from: built once by the warden, copied into each
 //! job's mount namespace.
 //!
-//! It is a small tmpfs holding the [listed](system) system directories read-only, a minimal /dev,
-//! and mount points. What of the pod an init still needs to build its job's view lies below
-//! [`HOST`], one mount that the init detaches before the tool starts. Nothing else of the pod can
-//! be named from inside: no home, no /run, no /var, no sockets.
+//! What jobs see is [`VIEW`], a small tmpfs holding the [listed](system) system directories
+//! read-only, a minimal /dev, and mount points. What of the pod an init still needs to build its
+//! job's view lies beside it in the warden's own root. An init makes `VIEW` its root, and closes
+//! the one way back before the tool starts: a process without capabilities cannot leave its root.
+//! (To detach the rest would serve as well, but each time waits for all processors.) Nothing else
+//! of the pod can be named from inside: no home, no /run, no /var, no sockets.
 
 use super::proto::{Scratch, Setup};
 use super::replace;
@@ -13,6 +15,8 @@ use super::system;
 use crate::paths::Bytes;
 use crate::wire::messages::ViewKind;
 use crate::workd::warm;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CString;
@@ -20,8 +24,8 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Where inits find the pod's own paths; gone before a tool starts.
-pub(crate) const HOST: &str = "/.host";
+/// What jobs see, in the warden's root.
+pub(crate) const VIEW: &str = "/view";
 
 const DEVICE_LINKS: &[(&str, &str)] = &[
     ("dev/fd", "/proc/self/fd"),
@@ -38,10 +42,15 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
     let private = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).step(|| "stop mount propagation".into())?;
     let stage = setup.stage.as_path();
-    mount_tmpfs(stage, "mode=755")?;
+    // What an init needs of the pod, and is for nobody else.
+    mount_tmpfs(stage, "mode=700")?;
     let build = Builder { stage };
-    build.directories()?;
     build.host(setup)?;
+    let view = stage.join(&VIEW[1..]);
+    build.make_dir(Path::new(&VIEW[1..]))?;
+    mount_tmpfs(&view, "mode=755")?;
+    let build = Builder { stage: &view };
+    build.directories()?;
     for name in system::names(&setup.system) {
         if setup.image.is_none() || system::is_everywhere(&name) {
             build.system(&name)?;
@@ -51,7 +60,7 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
         build.image(image.as_path())?;
     }
     if setup.view == ViewKind::Overlay {
-        replace::show(stage, &setup.replaced)?;
+        replace::show(stage, &view, &setup.replaced)?;
     }
     build.devices()?;
     build.roots(setup)?;
@@ -60,12 +69,30 @@ pub(crate) fn build(setup: &Setup) -> Result<(), StepError> {
     rustix::mount::unmount(".", UnmountFlags::DETACH).step(|| "detach the old root".into())?;
     rustix::process::chdir("/").step(|| "enter the new root".into())?;
     let hard = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-    sys::restrict_mount(c"/", hard, false).step(|| "protect the new root".into())
+    sys::restrict_mount(&path(Path::new(VIEW))?, hard, false).step(|| "protect the new root".into())
 }
 
-/// Adds symlinks to the finished root, which is otherwise read-only; what is there stays. Jobs
+/// Makes the view this process's root. Gives the root that it had.
+pub(crate) fn enter() -> Result<OwnedFd, StepError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let outside = rustix::fs::open("/", flags, Mode::empty()).step(|| "open the root".into())?;
+    rustix::process::chdir(VIEW).step(|| "enter the view".into())?;
+    rustix::process::chroot(".").step(|| "stay in the view".into())?;
+    Ok(outside)
+}
+
+/// Adds symlinks to the finished view, which is otherwise read-only; what is there stays. Jobs
 /// that run see them appear, which tells them no more than the hub's spelling of its own paths.
 pub(crate) fn link(links: &[(Bytes, Bytes)]) -> Result<(), StepError> {
+    // Links on the way lead where they lead for a job.
+    let outside = enter()?;
+    let linked = link_inside(links);
+    rustix::process::fchdir(outside).step(|| "leave the view".into())?;
+    rustix::process::chroot(".").step(|| "leave the view".into())?;
+    linked
+}
+
+fn link_inside(links: &[(Bytes, Bytes)]) -> Result<(), StepError> {
     let read_only = libc::MOUNT_ATTR_RDONLY;
     sys::change_mount(c"/", 0, read_only, false).step(|| "open the root".into())?;
     let made = links.iter().try_for_each(|(path, target)| {
@@ -111,31 +138,23 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn directories(&self) -> Result<(), StepError> {
-        for dir in [
-            "proc",
-            "tmp",
-            "dev/shm",
-            "etc",
-            &warm::SHOWN[1..],
-            &HOST[1..],
-        ] {
+        for dir in ["proc", "tmp", "dev/shm", "etc", &warm::SHOWN[1..]] {
             self.make_dir(Path::new(dir))?;
         }
         Ok(())
     }
 
-    /// The one mount with all that an init needs of the pod.
+    /// All that an init needs of the pod.
     fn host(&self, setup: &Setup) -> Result<(), StepError> {
-        mount_tmpfs(self.stage.join(&HOST[1..]), "mode=700")?;
-        self.make_dir(&host("own"))?;
+        self.make_dir(Path::new("own"))?;
         // A process may mount a fresh /proc only while it can see a whole one.
-        self.bind(&whole_proc(), &host("proc"))?;
+        self.bind(&whole_proc(), Path::new("proc"))?;
         if let Scratch::Disk(dir) = &setup.scratch {
-            self.bind(dir.as_path(), &host("scratch"))?;
+            self.bind(dir.as_path(), Path::new("scratch"))?;
         }
-        self.bind(setup.warm.as_path(), &host("warm"))?;
+        self.bind(setup.warm.as_path(), Path::new("warm"))?;
         for (index, root) in setup.roots.iter().enumerate() {
-            self.bind(root.files.as_path(), &host(&format!("root/{index}")))?;
+            self.bind(root.files.as_path(), Path::new(&format!("root/{index}")))?;
         }
         Ok(())
     }
@@ -283,8 +302,4 @@ fn whole_proc() -> std::path::PathBuf {
         .iter()
         .find(|(root, at, is_proc)| *is_proc && *root == "/" && is_whole(at));
     whole.map_or_else(|| "/proc".into(), |(_, at, _)| at.to_path_buf())
-}
-
-fn host(name: &str) -> std::path::PathBuf {
-    Path::new(&HOST[1..]).join(name)
 }

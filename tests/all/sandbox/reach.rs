@@ -102,6 +102,36 @@ fn the_pods_own_files_are_out_of_reach() {
 }
 
 #[test]
+fn there_is_no_way_up_from_a_jobs_root() {
+    in_both_views(|place, hub| {
+        let top = hub.sh(&place.root, "ls -A /").ok().stdout.clone();
+        for up in [
+            "/..",
+            "/../../..",
+            "/proc/self/root/..",
+            "/proc/self/cwd/../../../../../..",
+        ] {
+            let answer = hub.sh(&place.root, &format!("ls -A {up}"));
+            assert_eq!(answer.ok().stdout, top, "{up}");
+        }
+        // Mounts beside the view are not even told, be it of the job or of its init.
+        let place_of = "cut -d ' ' -f 5 /proc/self/mountinfo /proc/1/mountinfo";
+        let seen = hub.sh(&place.root, place_of).ok().stdout.clone();
+        assert!(seen.lines().any(|line| line == "/proc"), "{seen}");
+        for beside in ["/own", "/scratch", "/warm", "/view"] {
+            assert!(!seen.lines().any(|line| line.starts_with(beside)), "{seen}");
+        }
+        // Nor is a descriptor left that leads there.
+        let descriptors = hub
+            .sh(&place.root, "readlink /proc/self/fd/*; true")
+            .ok()
+            .stdout
+            .clone();
+        assert!(descriptors.lines().all(|line| line != "/"), "{descriptors}");
+    });
+}
+
+#[test]
 fn nothing_outside_the_view_can_be_written() {
     in_both_views(|place, hub| {
         for file in [
